@@ -1,0 +1,3 @@
+//! The `drone` program: arguments and logging, nothing else.
+
+fn main() {}

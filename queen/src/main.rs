@@ -1,0 +1,3 @@
+//! The `queen` program: arguments and logging, nothing else.
+
+fn main() {}

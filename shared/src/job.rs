@@ -1,0 +1,548 @@
+//! A job: what a client asks for, and the states that it goes through.
+//!
+//! [`JobData`] is the contract of `queue:new`. [`JobData::check`] says what is wrong with one in words that tell what to
+//! do. Secrets stay inside [`Secret`]; [`JobData::exposed`] is the one door out.
+
+use crate::{JobId, Project, Secret, Timestamp, secret::REDACTED, trigger::Trigger};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, fmt};
+
+/// The most bytes that one job's JSON may have.
+pub const JOB_LIMIT: usize = 512 * 1024;
+
+/// One request to test or deploy one ref of one repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobData {
+    /// Given by the client, or made by the queen before anything else sees the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<JobId>,
+    /// Who asked, in the client's own terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Where history and settings belong.
+    pub project: Project,
+    /// Absent for a job that needs no source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<Repo>,
+    /// What to check out. Absent: the repository's default branch.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// What to do with it.
+    #[serde(default)]
+    pub job_type: JobType,
+    /// Why the job exists.
+    pub trigger: Trigger,
+    /// Plugins in the order in which they contribute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<String>,
+    /// Settings by plugin name, or by section of `skep.toml`; they win over the repository's own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Higher first. 0 is usual.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: i32,
+    /// What a drone must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// How many drones may share the job; absent: as many as help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<u32>,
+    /// How often the whole job is tried again when it fails or errors.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retries: u32,
+    /// Seconds that the whole job may take; then it is errored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Not to be started before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_until: Option<Timestamp>,
+    /// Environment variables whose values are masked wherever they would show.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Secret>,
+    /// Only these test files, by path from the root of the tests: what `rerun --failed` asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<String>>,
+    /// The job that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Where the source comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repo {
+    /// `https://…`, `ssh://…`, `user@host:path`, `file://…` or an absolute path.
+    pub url: String,
+    /// How to prove who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// The forge or system that it belongs to, `github` for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Which program understands it.
+    #[serde(default)]
+    pub vcs: Vcs,
+}
+
+/// How a repository is fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vcs {
+    /// Git, by the drone itself.
+    #[default]
+    Git,
+    /// Mercurial, by its own program.
+    Hg,
+    /// A folder, by the rsync program.
+    Rsync,
+}
+
+/// Credentials of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Auth {
+    /// User name and password or token.
+    Https {
+        /// The user name; forges that take a bare token ignore it.
+        #[serde(default)]
+        username: String,
+        /// The password or token.
+        password: Secret,
+    },
+    /// A private key in OpenSSH or PEM form.
+    Ssh {
+        /// The key.
+        key: Secret,
+    },
+}
+
+/// What to check out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Ref {
+    /// A refspec to fetch as it is, `refs/pull/7/merge` for example.
+    Fetch {
+        /// The remote side.
+        fetch: String,
+    },
+    /// A branch, and perhaps a commit of it.
+    Branch {
+        /// Branch name without `refs/heads/`. Absent: only the commit counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        branch: Option<String>,
+        /// Commit id, whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+}
+
+/// What a job is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobType {
+    /// Run the tests.
+    #[default]
+    #[serde(rename = "TEST", alias = "TEST_ONLY")]
+    Test,
+    /// Only deploy.
+    #[serde(rename = "DEPLOY", alias = "DEPLOY_ONLY")]
+    Deploy,
+    /// Run the tests and, when they pass, deploy.
+    #[serde(rename = "TEST&DEPLOY", alias = "TEST_AND_DEPLOY")]
+    TestAndDeploy,
+}
+
+impl JobType {
+    /// True if test files are to be run.
+    #[must_use]
+    pub fn tests(self) -> bool {
+        self != Self::Deploy
+    }
+
+    /// True if a deploy is to follow.
+    #[must_use]
+    pub fn deploys(self) -> bool {
+        self != Self::Test
+    }
+}
+
+/// Where a job stands. It only ever moves along [`JobState::may_become`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Known and durable, not begun.
+    Queued,
+    /// A drone has begun it.
+    Running,
+    /// Everything that it was to do ended with code 0.
+    Passed,
+    /// A test or deploy ended non-zero.
+    Failed,
+    /// The system could not do its work.
+    Errored,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl JobState {
+    /// True for the states that a job never leaves.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The legal transitions. A queued job can be cancelled or errored before any drone has it.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(next, Self::Running | Self::Errored | Self::Cancelled),
+            Self::Running => next.is_final(),
+            _ => false,
+        }
+    }
+
+    /// The word of the contract.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Errored => "errored",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the word of the contract.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::Queued,
+            Self::Running,
+            Self::Passed,
+            Self::Failed,
+            Self::Errored,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == word)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is wrong with a job's data, in words that say what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadJob(pub String);
+
+impl JobData {
+    /// Reads a job from JSON text. The error names the field and, for an unknown one, the nearest known.
+    pub fn parse(json: &str) -> Result<Self, BadJob> {
+        if json.len() > JOB_LIMIT {
+            return Err(BadJob(format!(
+                "the job has {} bytes; at most {JOB_LIMIT} are taken: keep large data in the repository",
+                json.len()
+            )));
+        }
+        let mut job: Self = serde_json::from_str(json).map_err(|error| BadJob(explain(&error.to_string())))?;
+        job.hide_url_password();
+        job.check()?;
+        Ok(job)
+    }
+
+    /// Checks what types alone cannot say.
+    pub fn check(&self) -> Result<(), BadJob> {
+        let bad = |text: String| Err(BadJob(text));
+        if let Some(repo) = &self.repo {
+            if repo.url.trim().is_empty() {
+                return bad("repo.url is empty: give an address, or leave repo out for a job without source".into());
+            }
+            if repo.url.starts_with('-') || repo.url.chars().any(char::is_control) {
+                return bad(format!("repo.url {:?} is no address of a repository", repo.url));
+            }
+        }
+        match &self.reference {
+            Some(Ref::Branch { id: Some(id), .. })
+                if !matches!(id.len(), 40 | 64) || !id.bytes().all(|b| b.is_ascii_hexdigit()) =>
+            {
+                return bad(format!("ref.id {id:?} is no commit id: give all 40 hexadecimal digits"));
+            }
+            Some(Ref::Branch { branch: Some(name), .. } | Ref::Fetch { fetch: name }) if !is_ref_name(name) => {
+                return bad(format!("ref {name:?} is no name of a branch or ref"));
+            }
+            _ => {}
+        }
+        for name in self.secrets.keys() {
+            if !is_env_name(name) {
+                return bad(format!(
+                    "secrets has {name:?}, which is no name of an environment variable: use letters, digits and '_'"
+                ));
+            }
+        }
+        if self.spread == Some(0) {
+            return bad("spread is 0: at least one drone must run the job; leave it out for as many as help".into());
+        }
+        if self.timeout == Some(0) {
+            return bad("timeout is 0 seconds: leave it out for no limit".into());
+        }
+        if self.retries > 100 {
+            return bad(format!("retries is {}: at most 100", self.retries));
+        }
+        if self.only.as_ref().is_some_and(Vec::is_empty) {
+            return bad("only is an empty list: name test files, or leave it out for all".into());
+        }
+        Ok(())
+    }
+
+    /// The job as JSON with its secrets in place: for the drone link and for sealing, nothing else.
+    #[must_use]
+    pub fn exposed(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
+            Some(Auth::Https { password, .. }) => {
+                value["repo"]["auth"]["password"] = password.expose().into();
+            }
+            Some(Auth::Ssh { key }) => value["repo"]["auth"]["key"] = key.expose().into(),
+            None => {}
+        }
+        for (name, secret) in &self.secrets {
+            value["secrets"][name] = secret.expose().into();
+        }
+        value
+    }
+
+    /// True if there is something that must not be shown.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty() || self.repo.as_ref().is_some_and(|repo| repo.auth.is_some())
+    }
+
+    /// True if a value reads [`REDACTED`]: the data came from a response and lost its secrets there.
+    #[must_use]
+    pub fn is_redacted(&self) -> bool {
+        let auth = match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
+            Some(Auth::Https { password, .. }) => Some(password),
+            Some(Auth::Ssh { key }) => Some(key),
+            None => None,
+        };
+        self.secrets
+            .values()
+            .chain(auth)
+            .any(|secret| secret.expose() == REDACTED)
+    }
+
+    /// The branch or ref in words, for lists.
+    #[must_use]
+    pub fn branch(&self) -> Option<&str> {
+        match self.reference.as_ref()? {
+            Ref::Fetch { fetch } => Some(fetch),
+            Ref::Branch { branch, .. } => branch.as_deref(),
+        }
+    }
+
+    /// The commit asked for, if one was.
+    #[must_use]
+    pub fn commit(&self) -> Option<&str> {
+        match self.reference.as_ref()? {
+            Ref::Branch { id, .. } => id.as_deref(),
+            Ref::Fetch { .. } => None,
+        }
+    }
+
+    /// Moves a password that stands in the address to `auth`, where it is kept from view.
+    fn hide_url_password(&mut self) {
+        let Some(repo) = &mut self.repo else { return };
+        let Ok(mut url) = url::Url::parse(&repo.url) else {
+            return;
+        };
+        let Some(password) = url.password().map(decode_percent) else {
+            return;
+        };
+        let username = decode_percent(url.username());
+        if url.set_password(None).is_err() || url.set_username("").is_err() {
+            return;
+        }
+        repo.url = url.into();
+        repo.auth.get_or_insert(Auth::Https {
+            username,
+            password: Secret::new(password),
+        });
+    }
+}
+
+fn decode_percent(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = (first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(hex.unwrap_or(first));
+        rest = if hex.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// True for the name of an environment variable.
+#[must_use]
+pub fn is_env_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_ref_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 400
+        && !name.starts_with(['-', '/', '.'])
+        && !name.ends_with(['/', '.'])
+        && !name.contains("..")
+        && !name.contains("//")
+        && !name.contains("@{")
+        && !name.chars().any(|c| c.is_control() || " ~^?*[\\".contains(c))
+}
+
+const FIELDS: &[&str] = &[
+    "job_id",
+    "user_id",
+    "project",
+    "repo",
+    "ref",
+    "job_type",
+    "trigger",
+    "plugins",
+    "config",
+    "priority",
+    "labels",
+    "spread",
+    "retries",
+    "timeout",
+    "delay_until",
+    "secrets",
+    "only",
+    "rerun_of",
+];
+
+/// Adds what to do to serde's own words.
+fn explain(error: &str) -> String {
+    if let Some(word) = error
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'))
+        .map(|(word, _)| word)
+    {
+        let hint = crate::nearest::nearest(word, FIELDS.iter().copied())
+            .map(|near| format!("; did you mean {near:?}?"))
+            .unwrap_or_default();
+        return format!("the job has no field {word:?}{hint}");
+    }
+    format!("the job is not valid: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn minimal() -> Value {
+        json!({"project": "a/b", "trigger": {"type": "manual", "timestamp": 1}})
+    }
+
+    fn with(field: &str, value: Value) -> String {
+        let mut job = minimal();
+        job[field] = value;
+        job.to_string()
+    }
+
+    #[test]
+    fn the_least_job_is_a_test_of_a_project() {
+        let job = JobData::parse(&minimal().to_string()).unwrap();
+        assert_eq!(job.job_type, JobType::Test);
+        assert_eq!(job.repo, None);
+    }
+
+    #[test]
+    fn job_types_and_their_aliases() {
+        for (word, kind) in [
+            ("TEST", JobType::Test),
+            ("TEST_ONLY", JobType::Test),
+            ("DEPLOY", JobType::Deploy),
+            ("TEST&DEPLOY", JobType::TestAndDeploy),
+            ("TEST_AND_DEPLOY", JobType::TestAndDeploy),
+        ] {
+            assert_eq!(JobData::parse(&with("job_type", word.into())).unwrap().job_type, kind);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        for (field, value, message) in [
+            ("projct", json!(1), "did you mean \"project\"?"),
+            ("spread", json!(0), "leave it out for as many as help"),
+            ("ref", json!({"id": "abc"}), "give all 40 hexadecimal digits"),
+            ("ref", json!({"branch": "a b"}), "is no name of a branch"),
+            ("repo", json!({"url": " "}), "repo.url is empty"),
+            ("repo", json!({"url": "--upload-pack=x"}), "is no address"),
+            ("job_id", json!("a b"), "use 1 to 64 letters"),
+            ("project", json!("nameonly"), "use owner/name"),
+            ("secrets", json!({"A-B": "x"}), "no name of an environment variable"),
+            ("only", json!([]), "leave it out for all"),
+            ("job_type", json!("TST"), "unknown variant"),
+        ] {
+            let error = JobData::parse(&with(field, value)).unwrap_err().to_string();
+            assert!(error.contains(message), "{field}: {error}");
+        }
+        let long = with("user_id", "x".repeat(JOB_LIMIT).into());
+        assert!(JobData::parse(&long).unwrap_err().to_string().contains("at most"));
+    }
+
+    #[test]
+    fn secrets_show_only_when_exposed() {
+        let text = with("repo", json!({"url": "https://u:p%40ss@h/r", "vcs": "git"}));
+        let mut job = JobData::parse(&text).unwrap();
+        job.secrets.insert("TOKEN".into(), "t0k".into());
+        let shown = format!("{job:?} {}", serde_json::to_string(&job).unwrap());
+        assert!(
+            !shown.contains("p@ss") && !shown.contains("t0k") && !shown.contains("p%40ss"),
+            "{shown}"
+        );
+        let exposed = job.exposed();
+        assert_eq!(exposed["repo"]["auth"]["password"], "p@ss");
+        assert_eq!(exposed["repo"]["url"], "https://h/r");
+        assert_eq!(exposed["secrets"]["TOKEN"], "t0k");
+        let back: JobData = serde_json::from_value(exposed).unwrap();
+        assert_eq!(back, job);
+        assert!(!back.is_redacted());
+        let lost: JobData = serde_json::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+        assert!(lost.is_redacted());
+    }
+
+    #[test]
+    fn states_move_only_forward() {
+        use JobState::*;
+        let all = [Queued, Running, Passed, Failed, Errored, Cancelled];
+        for from in all {
+            assert_eq!(JobState::parse(from.as_str()), Some(from));
+            for to in all {
+                let legal = match (from, to) {
+                    (Queued, Running | Errored | Cancelled) => true,
+                    (Running, to) => to.is_final(),
+                    _ => false,
+                };
+                assert_eq!(from.may_become(to), legal, "{from} to {to}");
+            }
+        }
+    }
+}
