@@ -2,4 +2,6 @@
 //!
 //! `main → cli → app → {api, hub, provider} → engine → {scheduler, store, bus}`. See ARCHITECTURE.md for the map.
 
+pub mod git_http;
+pub mod snapshot;
 pub mod store;
