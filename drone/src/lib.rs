@@ -2,4 +2,8 @@
 //!
 //! `main → agent → {link, job} → {phase, workspace, source, plugin, runner} → {pool, process}`. See ARCHITECTURE.md.
 
+pub mod clock;
+pub mod process;
+pub mod runner;
 pub mod source;
+pub mod workspace;
