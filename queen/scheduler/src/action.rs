@@ -20,6 +20,10 @@ pub enum Action {
         outcome: Option<FileOutcome>,
     },
     /// The event that came in counts for nothing: stale lease, unknown job, bad number. It is counted, and logged.
+    ///
+    /// An event of a drone that gets neither `Accept` nor `Drop` was for the queen's ears only: not recorded, not an
+    /// error. So are receipts, `job:returned`, a helper's `job:started`, and the last word of every lease (`job:done`,
+    /// `job:errored`, `job:cancelled`): the queen emits those itself when they hold for the whole job.
     Drop {
         /// A short word for the metric: `stale`, `unknown-job`, `bad-num`, `duplicate`, `not-home`.
         why: &'static str,
@@ -53,6 +57,8 @@ pub enum Record {
     Job(JobRow),
     /// How a file stands.
     File(FileRow),
+    /// The job's file rows are gone, those of this batch before it included: it is tried again from its list on.
+    NoFiles(JobId),
     /// How a lease stands.
     Lease(LeaseRow),
     /// An operator's wish about a drone.
@@ -84,6 +90,10 @@ pub struct JobRow {
     pub not_before: Option<Timestamp>,
     /// When a drone first began it.
     pub started: Option<Timestamp>,
+    /// When a drone began this attempt of it: what `timeout` counts from.
+    pub began: Option<Timestamp>,
+    /// Times its home drone was lost in this attempt.
+    pub lost: u32,
     /// When it reached a final state.
     pub finished: Option<Timestamp>,
     /// The next token to give.

@@ -5,6 +5,10 @@
 
 pub mod action;
 pub mod input;
+mod state;
+mod view;
 
 pub use action::{Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, Record};
 pub use input::{DroneInput, Expect, Input, JobInput, ListedFile, NewJob};
+pub use state::State;
+pub use view::{DroneStatus, Explain, RunningFile, Waiting};
