@@ -1,0 +1,94 @@
+//! What a job may be, and what is said of one that is not: held against [`super`].
+
+use super::*;
+use serde_json::json;
+
+fn minimal() -> Value {
+    json!({"project": "a/b", "trigger": {"type": "manual", "timestamp": 1}})
+}
+
+fn with(field: &str, value: Value) -> String {
+    let mut job = minimal();
+    job[field] = value;
+    job.to_string()
+}
+
+#[test]
+fn the_least_job_is_a_test_of_a_project() {
+    let job = JobData::parse(&minimal().to_string()).unwrap();
+    assert_eq!(job.job_type, JobType::Test);
+    assert_eq!(job.repo, None);
+}
+
+#[test]
+fn job_types_and_their_aliases() {
+    for (word, kind) in [
+        ("TEST", JobType::Test),
+        ("TEST_ONLY", JobType::Test),
+        ("DEPLOY", JobType::Deploy),
+        ("TEST&DEPLOY", JobType::TestAndDeploy),
+        ("TEST_AND_DEPLOY", JobType::TestAndDeploy),
+    ] {
+        assert_eq!(JobData::parse(&with("job_type", word.into())).unwrap().job_type, kind);
+    }
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    for (field, value, message) in [
+        ("projct", json!(1), "did you mean \"project\"?"),
+        ("spread", json!(0), "leave it out for as many as help"),
+        ("ref", json!({"id": "abc"}), "give all 40 hexadecimal digits"),
+        ("ref", json!({"branch": "a b"}), "is no name of a branch"),
+        ("repo", json!({"url": " "}), "repo.url is empty"),
+        ("repo", json!({"url": "--upload-pack=x"}), "is no address"),
+        ("job_id", json!("a b"), "use 1 to 64 letters"),
+        ("project", json!("nameonly"), "use owner/name"),
+        ("secrets", json!({"A-B": "x"}), "no name of an environment variable"),
+        ("only", json!([]), "leave it out for all"),
+        ("job_type", json!("TST"), "unknown variant"),
+    ] {
+        let error = JobData::parse(&with(field, value)).unwrap_err().to_string();
+        assert!(error.contains(message), "{field}: {error}");
+    }
+    let long = with("user_id", "x".repeat(JOB_LIMIT).into());
+    assert!(JobData::parse(&long).unwrap_err().to_string().contains("at most"));
+}
+
+#[test]
+fn secrets_show_only_when_exposed() {
+    let text = with("repo", json!({"url": "https://u:p%40ss@h/r", "vcs": "git"}));
+    let mut job = JobData::parse(&text).unwrap();
+    job.secrets.insert("TOKEN".into(), "t0k".into());
+    let shown = format!("{job:?} {}", serde_json::to_string(&job).unwrap());
+    assert!(
+        !shown.contains("p@ss") && !shown.contains("t0k") && !shown.contains("p%40ss"),
+        "{shown}"
+    );
+    let exposed = job.exposed();
+    assert_eq!(exposed["repo"]["auth"]["password"], "p@ss");
+    assert_eq!(exposed["repo"]["url"], "https://h/r");
+    assert_eq!(exposed["secrets"]["TOKEN"], "t0k");
+    let back: JobData = serde_json::from_value(exposed).unwrap();
+    assert_eq!(back, job);
+    assert!(!back.is_redacted());
+    let lost: JobData = serde_json::from_value(serde_json::to_value(&job).unwrap()).unwrap();
+    assert!(lost.is_redacted());
+}
+
+#[test]
+fn states_move_only_forward() {
+    use JobState::*;
+    let all = [Queued, Running, Passed, Failed, Errored, Cancelled];
+    for from in all {
+        assert_eq!(JobState::parse(from.as_str()), Some(from));
+        for to in all {
+            let legal = match (from, to) {
+                (Queued, Running | Errored | Cancelled) => true,
+                (Running, to) => to.is_final(),
+                _ => false,
+            };
+            assert_eq!(from.may_become(to), legal, "{from} to {to}");
+        }
+    }
+}
