@@ -1,15 +1,22 @@
 //! What is durable, and how it is asked for. One trait, one implementation a database.
 //!
-//! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything.
+//! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
+//! outside knows SQL. Read next: `model` (what goes in and out), `chunk` (how events lie on the disk), `seal` (how
+//! secrets do), `estimate` (how durations are learned), `sqlite/`.
+
+mod chunk;
+mod estimate;
+mod model;
+mod seal;
+mod sqlite;
+
+pub use model::*;
+pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
-use scheduler::{Expect, FileRow, JobRow, LeaseRow, NewJob, Record};
-use serde::{Deserialize, Serialize};
-use shared::{
-    Attempt, DroneId, Incarnation, JobData, JobId, JobState, Num, Project, Seq, Timestamp,
-    outcome::{CaseResult, FileOutcome, FileResult},
-};
-use std::sync::Arc;
+use scheduler::Expect;
+use shared::{Attempt, JobData, JobId, Num, Project, Seq, outcome::CaseResult};
+use std::path::PathBuf;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +32,12 @@ pub enum StoreError {
         known: i64,
     },
     /// Another queen has the data directory.
-    #[error("{0} is in use by another queen: stop it, or give another data directory")]
-    InUse(std::path::PathBuf),
+    #[error("{} is in use by another queen: stop it, or give another data directory", .0.display())]
+    InUse(PathBuf),
+    /// What was to be written clashes with what is there: a job that exists, an event out of order, a job that is not
+    /// there. Nothing of the batch was written.
+    #[error("the write was refused: {0}")]
+    Refused(String),
     /// The database said no.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -39,285 +50,13 @@ pub enum StoreError {
         why: String,
     },
     /// Files around the database.
-    #[error("{path}: {error}")]
+    #[error("{}: {error}; the queen must be able to read and write its data directory", path.display())]
     File {
         /// Which.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         error: std::io::Error,
     },
-}
-
-/// Everything of one write, in one transaction.
-#[derive(Debug, Default, Clone)]
-pub struct Batch {
-    /// Jobs that are new.
-    pub submitted: Vec<Submitted>,
-    /// Rows of the scheduler, later ones over earlier ones.
-    pub records: Vec<Record>,
-    /// Events, each job's in order and without gaps.
-    pub events: Vec<Event>,
-    /// Results of file attempts.
-    pub results: Vec<AttemptResult>,
-    /// Cases of file attempts.
-    pub cases: Vec<CasePart>,
-    /// The last number applied of each drone's messages.
-    pub applied: Vec<Applied>,
-}
-
-impl Batch {
-    /// True if there is nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.submitted.is_empty()
-            && self.records.is_empty()
-            && self.events.is_empty()
-            && self.results.is_empty()
-            && self.cases.is_empty()
-            && self.applied.is_empty()
-    }
-}
-
-/// A job that is new.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    /// What the client sent, with its id. Its secrets are sealed before they reach the disk.
-    pub data: Arc<JobData>,
-    /// SHA-256 of what the client sent, to tell a repeat from a clash.
-    pub digest: [u8; 32],
-    /// What the scheduler was told.
-    pub spec: NewJob,
-}
-
-/// One recorded event.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// Its job.
-    pub job: JobId,
-    /// Its number.
-    pub seq: Seq,
-    /// When the queen received it.
-    pub at: Timestamp,
-    /// The whole event as JSON text, `{"seq", "at", "type", "args"}`, without a line break.
-    pub line: Arc<str>,
-}
-
-/// The result of one attempt of a file.
-#[derive(Debug, Clone)]
-pub struct AttemptResult {
-    /// The job.
-    pub job: JobId,
-    /// Its project, for history.
-    pub project: Project,
-    /// The command.
-    pub num: Num,
-    /// Path.
-    pub path: String,
-    /// Which try.
-    pub attempt: Attempt,
-    /// Who ran it; absent if the queen itself says the result.
-    pub drone: Option<DroneId>,
-    /// When it was received.
-    pub at: Timestamp,
-    /// Milliseconds that it would have taken at speed 100; absent if it says nothing about the file's usual duration.
-    pub normal_duration: Option<u64>,
-    /// What it came to.
-    pub result: FileResult,
-}
-
-/// Some cases of one attempt.
-#[derive(Debug, Clone)]
-pub struct CasePart {
-    /// The job.
-    pub job: JobId,
-    /// The command.
-    pub num: Num,
-    /// Which try.
-    pub attempt: Attempt,
-    /// The cases, after those already stored.
-    pub cases: Vec<CaseResult>,
-}
-
-/// Everything up to `n` of one drone's life is applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// The drone.
-    pub drone: DroneId,
-    /// Which life.
-    pub incarnation: Incarnation,
-    /// The number.
-    pub n: u64,
-}
-
-/// What a queen finds at its start: everything unfinished.
-#[derive(Debug, Default, Clone)]
-pub struct Restored {
-    /// Jobs that are not final.
-    pub jobs: Vec<RestoredJob>,
-    /// Drones known, with what was applied.
-    pub drones: Vec<RestoredDrone>,
-}
-
-/// One unfinished job.
-#[derive(Debug, Clone)]
-pub struct RestoredJob {
-    /// Its data with secrets.
-    pub data: Arc<JobData>,
-    /// What the scheduler was told.
-    pub spec: NewJob,
-    /// How it stands.
-    pub row: JobRow,
-    /// Its files by index.
-    pub files: Vec<FileRow>,
-    /// Its leases by token.
-    pub leases: Vec<LeaseRow>,
-    /// Its last event.
-    pub last_seq: Seq,
-}
-
-/// One known drone.
-#[derive(Debug, Clone)]
-pub struct RestoredDrone {
-    /// Who.
-    pub drone: DroneId,
-    /// Its last life.
-    pub incarnation: Option<Incarnation>,
-    /// The last number applied of it.
-    pub applied: u64,
-    /// An operator wants it drained.
-    pub draining: bool,
-    /// Real speed over reported speed.
-    pub learned: Option<f64>,
-}
-
-/// Which jobs to list, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobFilter {
-    /// Only this project.
-    pub project: Option<Project>,
-    /// Only this branch.
-    pub branch: Option<String>,
-    /// Only these states.
-    pub states: Vec<JobState>,
-    /// Only by this author (name, user name or mail address).
-    pub author: Option<String>,
-    /// Only of this trigger type.
-    pub trigger: Option<String>,
-    /// Only with this text in id, project, branch or message.
-    pub text: Option<String>,
-    /// Only older than this job: the cursor of the page before.
-    pub before: Option<Cursor>,
-    /// At most this many, 1 to 500.
-    pub limit: u32,
-}
-
-/// Where a page ended: opaque to clients as `<ms>~<id>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// Submission time of the last job on the page.
-    pub submitted: Timestamp,
-    /// Its id.
-    pub id: JobId,
-}
-
-/// A job as lists and pages show it.
-#[derive(Debug, Clone)]
-pub struct StoredJob {
-    /// Its data, without secrets.
-    pub data: JobData,
-    /// When it was submitted.
-    pub submitted: Timestamp,
-    /// How it stands.
-    pub row: JobRow,
-    /// Its last event.
-    pub last_seq: Seq,
-    /// SHA-256 of what the client sent.
-    pub digest: [u8; 32],
-}
-
-/// A file of a job with the result of its last attempt.
-#[derive(Debug, Clone)]
-pub struct StoredFile {
-    /// How it stands.
-    pub row: FileRow,
-    /// When the last attempt's result was received.
-    pub at: Option<Timestamp>,
-    /// What the last attempt came to.
-    pub result: Option<FileResult>,
-}
-
-/// A project with its recent past.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StoredProject {
-    /// Its name.
-    pub project: Project,
-    /// Jobs it has had.
-    pub jobs: u64,
-    /// Its newest job.
-    pub last_job: Option<JobId>,
-    /// Where that one stands.
-    pub last_state: Option<JobState>,
-    /// When that one was submitted.
-    pub last_submitted: Option<Timestamp>,
-}
-
-/// One past run of a file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PastRun {
-    /// The job.
-    pub job: JobId,
-    /// How it ended.
-    pub outcome: FileOutcome,
-    /// Milliseconds.
-    pub duration: f64,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What is known of one file of a project.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FileHistory {
-    /// Path.
-    pub path: String,
-    /// Robust mean of milliseconds at speed 100.
-    pub duration: u64,
-    /// Runs counted.
-    pub runs: u64,
-    /// Runs that were bad.
-    pub bad: u64,
-    /// Runs that were flaky.
-    pub flaky: u64,
-    /// It was bad when it last ran.
-    pub failed: bool,
-    /// When it last ran.
-    pub last: Timestamp,
-}
-
-/// What a token may do; each role includes those after it, except that `drone` stands alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccessRole {
-    /// Everything.
-    Admin,
-    /// Submit, cancel, rerun, and read.
-    Trigger,
-    /// Read.
-    Read,
-    /// Connect as a drone, and fetch sources that the queen holds.
-    Drone,
-}
-
-/// A token without its value.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AccessToken {
-    /// For lists and for revoking.
-    pub id: String,
-    /// What it is for, in its maker's words.
-    pub name: String,
-    /// What it may do.
-    pub role: AccessRole,
-    /// When it was made.
-    pub created: Timestamp,
 }
 
 /// The durable side of a queen. Every call is safe to abandon half-way: what it does happens wholly or not at all.

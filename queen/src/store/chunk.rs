@@ -1,0 +1,220 @@
+//! How a job's events lie on the disk.
+//!
+//! An event is one line of text: the milliseconds since the job's first event, a space, the event's JSON, a line break.
+//! A row holds the lines of events without a gap, so the row's first number and the line's place give the event's number.
+//! Three sizes keep a write small and a read cheap:
+//!
+//! - a *page*: new lines are put at the end of the last row while it stays below [`PAGE`], so that a write rewrites little;
+//! - the *open* rows together stay below [`CHUNK`];
+//! - a *chunk*: then they are joined, compressed and never touched again. A job that ends packs what is left.
+//!
+//! Every byte is therefore written about twice, the second time compressed, and a window reads only the rows that it
+//! touches. This file owns the text and the sizes; the rows are the databases' own.
+
+use super::{Event, StoreError};
+use shared::{JobId, Seq, Timestamp};
+use std::{fmt::Write, ops::Range, sync::Arc};
+
+/// A row takes more lines while it stays below this many bytes of text.
+pub const PAGE: usize = 8 * 1024;
+/// Open rows with at least this many bytes of text together are packed.
+pub const CHUNK: usize = 128 * 1024;
+const LEVEL: i32 = 3;
+
+/// Events `first..=last` of a job as they go into one row.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The first event.
+    pub first: u64,
+    /// The last event.
+    pub last: u64,
+    /// Where its lines are in the text that was cut.
+    pub range: Range<usize>,
+}
+
+/// Puts `events` at the end of `text`, their times counted from `epoch`.
+pub fn write<'a>(text: &mut String, epoch: Timestamp, events: impl IntoIterator<Item = &'a Event>) {
+    for event in events {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{} ", event.at.0.wrapping_sub(epoch.0));
+        text.push_str(&event.line);
+        text.push('\n');
+    }
+}
+
+/// Cuts whole lines, the first of them event `first`, into pieces of at least [`CHUNK`] bytes, as small as they can be.
+/// What is left, below [`CHUNK`], comes second.
+pub fn cut(text: &str, first: u64) -> (Vec<Piece>, Option<Piece>) {
+    let mut pieces = Vec::new();
+    let mut piece = Piece {
+        first,
+        last: first,
+        range: 0..0,
+    };
+    let mut next = first;
+    for end in text
+        .bytes()
+        .enumerate()
+        .filter(|(_, byte)| *byte == b'\n')
+        .map(|(at, _)| at + 1)
+    {
+        piece.last = next;
+        piece.range.end = end;
+        next += 1;
+        if piece.range.len() >= CHUNK {
+            pieces.push(std::mem::replace(
+                &mut piece,
+                Piece {
+                    first: next,
+                    last: next,
+                    range: end..end,
+                },
+            ));
+        }
+    }
+    let rest = (!piece.range.is_empty()).then_some(piece);
+    (pieces, rest)
+}
+
+/// Compresses text.
+pub fn pack(text: &[u8]) -> Result<Vec<u8>, StoreError> {
+    zstd::bulk::compress(text, LEVEL).map_err(|error| StoreError::Refused(format!("text could not be packed: {error}")))
+}
+
+/// Reads what [`pack`] made of `bytes` bytes.
+pub fn unpack(packed: &[u8], bytes: usize) -> Result<Vec<u8>, StoreError> {
+    zstd::bulk::decompress(packed, bytes).map_err(|error| corrupt(error.to_string()))
+}
+
+fn corrupt(why: impl Into<String>) -> StoreError {
+    StoreError::Corrupt {
+        what: "events",
+        why: why.into(),
+    }
+}
+
+/// A window of a job's events that fills row by row.
+#[derive(Debug)]
+pub struct Window {
+    job: JobId,
+    epoch: Timestamp,
+    range: std::ops::RangeInclusive<u64>,
+    room: usize,
+    events: Vec<Event>,
+}
+
+impl Window {
+    /// Events `from..=to` of `job`, at most about `limit` bytes of them but at least one.
+    pub fn new(job: JobId, epoch: Timestamp, from: Seq, to: Seq, limit: usize) -> Self {
+        Self {
+            job,
+            epoch,
+            range: from.0..=to.0,
+            room: limit,
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes the lines of the next row, which begins with event `first`. False once the window wants no more.
+    pub fn take(&mut self, first: u64, text: &[u8]) -> Result<bool, StoreError> {
+        let text = std::str::from_utf8(text).map_err(|error| corrupt(error.to_string()))?;
+        for (seq, line) in (first..).zip(text.split_terminator('\n')) {
+            if seq < *self.range.start() {
+                continue;
+            }
+            if seq > *self.range.end() || (line.len() > self.room && !self.events.is_empty()) {
+                return Ok(false);
+            }
+            let (after, json) = line.split_once(' ').ok_or_else(|| corrupt("a line has no time"))?;
+            let after: i64 = after
+                .parse()
+                .map_err(|error| corrupt(format!("a line's time {after:?}: {error}")))?;
+            self.room = self.room.saturating_sub(line.len());
+            self.events.push(Event {
+                job: self.job.clone(),
+                seq: Seq(seq),
+                at: Timestamp(self.epoch.0.wrapping_add(after)),
+                line: Arc::from(json),
+            });
+        }
+        Ok(self.room > 0 || self.events.is_empty())
+    }
+
+    /// What was taken.
+    pub fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, at: i64, line: &str) -> Event {
+        Event {
+            job: JobId::new("j").unwrap(),
+            seq: Seq(seq),
+            at: Timestamp(at),
+            line: line.into(),
+        }
+    }
+
+    fn window(text: &str, from: u64, to: u64, limit: usize) -> Vec<(u64, i64, String)> {
+        let mut window = Window::new(JobId::new("j").unwrap(), Timestamp(1_000), Seq(from), Seq(to), limit);
+        window.take(1, text.as_bytes()).unwrap();
+        let events = window.into_events().into_iter();
+        events.map(|e| (e.seq.0, e.at.0, e.line.to_string())).collect()
+    }
+
+    #[test]
+    fn lines_keep_number_time_and_text() {
+        let mut text = String::new();
+        let events = [
+            event(1, 1_000, "{\"a b\": 1}"),
+            event(2, 900, "{}"),
+            event(3, i64::MAX, "{ }"),
+        ];
+        write(&mut text, Timestamp(1_000), &events);
+        assert_eq!(
+            window(&text, 1, u64::MAX, usize::MAX),
+            [
+                (1, 1_000, "{\"a b\": 1}".into()),
+                (2, 900, "{}".into()),
+                (3, i64::MAX, "{ }".into())
+            ]
+        );
+        assert_eq!(window(&text, 2, 2, usize::MAX).len(), 1);
+        assert_eq!(window(&text, 4, 9, usize::MAX).len(), 0);
+        assert_eq!(window(&text, 2, 9, 0), [(2, 900, "{}".into())], "at least one");
+        assert_eq!(
+            unpack(&pack(text.as_bytes()).unwrap(), text.len()).unwrap(),
+            text.as_bytes()
+        );
+    }
+
+    #[test]
+    fn pieces_are_whole_lines_of_at_least_a_chunk() {
+        let line = format!("0 {}\n", "x".repeat(CHUNK / 4));
+        let text = line.repeat(9);
+        let (pieces, rest) = cut(&text, 5);
+        let rest = rest.unwrap();
+        let numbers: Vec<_> = pieces.iter().map(|piece| (piece.first, piece.last)).collect();
+        assert_eq!((numbers, rest.first, rest.last), (vec![(5, 8), (9, 12)], 13, 13));
+        let joined: String = pieces
+            .iter()
+            .chain([&rest])
+            .map(|piece| &text[piece.range.clone()])
+            .collect();
+        assert_eq!(joined, text);
+        assert_eq!(cut("", 1), (vec![], None));
+    }
+
+    #[test]
+    fn damaged_rows_are_errors() {
+        let mut window = Window::new(JobId::new("j").unwrap(), Timestamp(0), Seq(1), Seq(9), 99);
+        for bad in [&b"nonsense\n"[..], b"x {}\n", b"\xff\n"] {
+            assert!(window.take(1, bad).unwrap_err().to_string().contains("events"));
+        }
+        assert!(unpack(b"nonsense", 9).is_err());
+    }
+}
