@@ -1,0 +1,42 @@
+# `make test` is what CI runs. Everything here works from a fresh clone.
+.PHONY: help setup build release test quick fmt lint web e2e readme bench vendor
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: ## install what the tests need (Debian: by apt-get and pip; elsewhere: says what is missing)
+	@scripts/setup
+
+build: ## both programs, debug
+	cargo build --workspace
+
+release: ## both programs, optimized
+	cargo build --workspace --release
+
+test: setup ## install what is needed, then everything that CI checks
+	@scripts/test
+
+quick: ## what can be checked without a browser: format, lints, unit and integration tests
+	@scripts/test fmt lint rust web
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+lint: ## clippy, warnings as errors
+	@scripts/test lint
+
+web: ## tests of the dashboard's logic
+	@scripts/test web
+
+e2e: ## the dashboard in a real browser, against real programs
+	@scripts/test e2e
+
+readme: ## the commands of the README
+	@scripts/test readme
+
+bench: ## side by side with pytest on real suites, and the time from trigger to first test
+	bench/real-suites
+	bench/trigger-latency
+
+vendor: ## fetch the dashboard's pinned libraries again
+	scripts/vendor-web

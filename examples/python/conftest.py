@@ -1,0 +1,1 @@
+"""Its place makes this folder the one that tests import from."""
