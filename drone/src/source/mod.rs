@@ -1,10 +1,23 @@
 //! Getting a job's source into its workspace: one door, a room for each version control system.
 //!
-//! Owns the words for what can go wrong and the masking of addresses. Knows nothing of jobs, phases or the queen.
-//! Everything here blocks: call it from a blocking task. Read next: `git.rs`, then `hg.rs` and `rsync.rs`.
+//! Owns the choice of the system and the command line that the log shows. Knows nothing of jobs, phases or the queen.
+//! Everything here blocks: call it from a blocking task. Read next: `git.rs`, then `hg.rs`, `rsync.rs`, `error.rs`.
 
-use shared::job::{Ref, Repo};
-use std::{path::PathBuf, sync::atomic::AtomicBool};
+mod address;
+mod error;
+mod git;
+mod hg;
+mod program;
+mod rsync;
+
+pub use error::SourceError;
+pub use git::set_timeouts;
+
+use shared::job::{Ref, Repo, Vcs};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// What to fetch, and where to.
 #[derive(Debug, Clone)]
@@ -28,37 +41,46 @@ pub struct Fetched {
     pub branch: Option<String>,
 }
 
-/// Why a source could not be had. The messages name the address without credentials and say what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The job was cancelled meanwhile.
-    #[error("cancelled")]
-    Cancelled,
-    /// Anything else, in words.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl SourceError {
-    /// A short word for the kind of error, for metrics and tests.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::Other(_) => "other",
-        }
-    }
-}
-
 /// The command line to show for this fetch, without credentials: `git fetch https://host/repo main`.
 #[must_use]
 pub fn describe(fetch: &Fetch) -> String {
-    format!("git fetch {}", fetch.repo.url)
+    let program = match fetch.repo.vcs {
+        Vcs::Git => "git fetch",
+        Vcs::Hg => "hg pull",
+        Vcs::Rsync => "rsync",
+    };
+    let mut line = format!("{program} {}", address::shown(&fetch.repo.url));
+    match &fetch.reference {
+        None => {}
+        Some(Ref::Fetch { fetch }) => {
+            line.push(' ');
+            line.push_str(fetch);
+        }
+        Some(Ref::Branch { branch, id }) => {
+            for word in [branch, id].into_iter().flatten() {
+                line.push(' ');
+                line.push_str(word);
+            }
+        }
+    }
+    line
 }
 
 /// Fetches the source into `fetch.into`. Blocks; `cancelled` is looked at while data comes in; `progress` gets lines
-/// of text for the job's log.
+/// of text for the job's log. After an error the directory may hold a part of the source.
 pub fn fetch(fetch: &Fetch, cancelled: &AtomicBool, progress: &mut dyn FnMut(&str)) -> Result<Fetched, SourceError> {
-    let _ = (cancelled, progress);
-    Err(SourceError::Other(format!("cannot fetch {} yet", fetch.repo.url)))
+    stop_if(cancelled)?;
+    match fetch.repo.vcs {
+        Vcs::Git => git::fetch(fetch, cancelled, progress),
+        Vcs::Hg => hg::fetch(fetch, cancelled, progress),
+        Vcs::Rsync => rsync::fetch(fetch, cancelled, progress),
+    }
+}
+
+/// [`SourceError::Cancelled`] once the job is cancelled.
+fn stop_if(cancelled: &AtomicBool) -> Result<(), SourceError> {
+    if cancelled.load(Ordering::Relaxed) {
+        return Err(SourceError::Cancelled);
+    }
+    Ok(())
 }
