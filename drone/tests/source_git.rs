@@ -1,5 +1,7 @@
 //! Git repositories on this machine, checked out into workspaces, and what goes wrong. Real `git` is the judge.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]
+
 use drone::source::{Fetch, Fetched, SourceError, describe, fetch};
 use shared::job::{Ref, Repo, Vcs};
 use std::{
