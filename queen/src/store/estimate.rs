@@ -8,6 +8,8 @@ use shared::outcome::{FileOutcome, FileResult};
 const WEIGHT: f64 = 0.3;
 /// A single run counts as at most this many times longer or shorter than the mean.
 const CLIP: f64 = 4.0;
+/// A year: whatever a drone claims, no sum of durations runs over.
+const LONGEST: f64 = 365.0 * 86_400_000.0;
 
 /// What is known of one file of one project.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -39,8 +41,8 @@ impl Learned {
         self.failed = result.outcome.is_bad();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds, far below 2^52")]
         match normal {
-            Some(ms) => self.time(ms as f64),
-            None if self.timed == 0 => self.mean = result.duration.max(0.0),
+            Some(ms) => self.time((ms as f64).min(LONGEST)),
+            None if self.timed == 0 => self.mean = result.duration.clamp(0.0, LONGEST),
             None => {}
         }
         true

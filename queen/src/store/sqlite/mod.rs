@@ -1,13 +1,27 @@
 //! The store in one SQLite file: one writer, a few readers, write-ahead log.
 //!
-//! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every write is one transaction in a task of its
+//! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction in a task of its
 //! own, so that a caller who is dropped never leaves one half-way. Read next: `open`, then `write` (a batch), then the
 //! SQL by subject: `jobs`, `list`, `events`, `history`, `access`, `restore`.
 
+mod access;
+mod events;
+mod history;
+mod jobs;
+mod list;
 mod open;
+mod restore;
+mod value;
+mod write;
 
-use super::StoreError;
+use super::{
+    AccessToken, Batch, Event, FileHistory, JobFilter, PastRun, Restored, Store, StoreError, StoredFile, StoredJob,
+    StoredProject,
+};
+use async_trait::async_trait;
 use open::Opened;
+use scheduler::Expect;
+use shared::{Attempt, JobData, JobId, Num, Project, Seq, outcome::CaseResult};
 use std::{path::Path, sync::Arc};
 
 /// A store in a data directory. Cloning shares it.
@@ -22,5 +36,85 @@ impl SqliteStore {
     /// [`StoreError::File`] if a file cannot be used or the key is not the database's.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self(Arc::new(open::open(dir).await?)))
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let opened = self.0.clone();
+        match tokio::spawn(async move { write::commit(&opened, &batch).await }).await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime ends; whether the batch is there is known after the next start.
+            Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
+        }
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        restore::restore(&self.0.readers, &self.0.sealer).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        write::ping(&self.0.writer).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
+        list::job(&self.0.readers, id).await
+    }
+
+    async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError> {
+        restore::job_data(&self.0.readers, &self.0.sealer, id).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+        list::page(&self.0.readers, filter).await
+    }
+
+    async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
+        list::files(&self.0.readers, id).await
+    }
+
+    async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
+        history::cases_of(&self.0.readers, id, num, attempt).await
+    }
+
+    async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError> {
+        events::window(&self.0.readers, id, from, to, limit_bytes).await
+    }
+
+    async fn expectations(&self, project: &Project, paths: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
+        history::expectations(&self.0.readers, project, paths).await
+    }
+
+    async fn projects(&self) -> Result<Vec<StoredProject>, StoreError> {
+        history::projects(&self.0.readers).await
+    }
+
+    async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
+        history::history(&self.0.readers, project).await
+    }
+
+    async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
+        history::past_runs(&self.0.readers, project, path).await
+    }
+
+    async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
+        access::add(&self.0.writer, token, hash).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<AccessToken>, StoreError> {
+        access::all(&self.0.readers).await
+    }
+
+    async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
+        access::remove(&self.0.writer, id).await
+    }
+
+    async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
+        access::find(&self.0.readers, hash).await
     }
 }

@@ -46,7 +46,7 @@ pub struct Opened {
     /// Encrypts secrets.
     pub sealer: Sealer,
     /// Held as long as the directory is in use.
-    pub lock: File,
+    _lock: File,
 }
 
 /// Opens `dir`; see [`SqliteStore::open`](super::SqliteStore::open).
@@ -91,7 +91,7 @@ pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
         writer,
         readers,
         sealer,
-        lock,
+        _lock: lock,
     })
 }
 

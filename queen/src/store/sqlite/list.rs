@@ -1,0 +1,247 @@
+//! Jobs as lists and pages show them: one, a page of many, its files.
+//!
+//! A page is answered from an index in the page's order, so that it costs the same in a store of a hundred jobs and of
+//! a hundred thousand. Two filters need more: several states are asked for one by one and merged, and a text that is
+//! rare is looked up in the index of trigrams first (a common one is found soon by walking).
+
+use super::{
+    jobs::FILE_STATES,
+    value::{corrupt, get, get_hash, get_json, get_uint},
+};
+use crate::store::{JobFilter, StoreError, StoredFile, StoredJob};
+use scheduler::FileRow;
+use shared::{Attempt, DroneId, JobId, JobState, LeaseToken, Num, Seq, Timestamp, outcome::FileOutcome};
+use sqlx::{
+    QueryBuilder, Sqlite,
+    sqlite::{SqlitePool, SqliteRow},
+};
+
+const JOB: &str = "SELECT jobs.submitted, jobs.standing, digest, data, last_seq
+    FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key";
+const NEWEST_FIRST: &str = " ORDER BY jobs.submitted DESC, jobs.id DESC";
+/// Jobs on a page.
+const PAGE_LIMIT: u32 = 500;
+/// A text with at most this many candidates is looked up; one with more is found soon by walking.
+const CANDIDATES: i64 = 2_000;
+/// Characters of a text that count: SQLite bounds its patterns.
+const TEXT_LIMIT: usize = 1_000;
+
+/// See [`Store::job`](crate::store::Store::job).
+pub async fn job(readers: &SqlitePool, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(JOB);
+    query.push(" WHERE jobs.id = ").push_bind(id.as_str());
+    let row = query.build().fetch_optional(readers).await?;
+    row.as_ref().map(stored).transpose()
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredJob, StoreError> {
+    Ok(StoredJob {
+        data: get_json(row, "data")?,
+        submitted: Timestamp(get(row, "submitted")?),
+        row: get_json(row, "standing")?,
+        last_seq: Seq(get_uint(row, "last_seq")?),
+        digest: get_hash(row, "digest")?,
+    })
+}
+
+/// See [`Store::jobs`](crate::store::Store::jobs).
+pub async fn page(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+    let candidates = match filter.text.as_deref().and_then(trigrams) {
+        Some(trigrams) => {
+            let count: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 FROM job_text WHERE job_text MATCH ? LIMIT ?)")
+                    .bind(&trigrams)
+                    .bind(CANDIDATES + 1)
+                    .fetch_one(readers)
+                    .await?;
+            (count <= CANDIDATES).then_some(trigrams)
+        }
+        None => None,
+    };
+    let mut query = page_query(filter, candidates.as_deref());
+    query.build().fetch_all(readers).await?.iter().map(stored).collect()
+}
+
+/// The statement for a page; `candidates` are the trigrams to look up first.
+pub fn page_query(filter: &JobFilter, candidates: Option<&str>) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(JOB);
+    query.push(" WHERE jobs.key IN (");
+    let mut states = filter.states.clone();
+    states.sort_unstable();
+    states.dedup();
+    if states.len() > 1 && filter.author.is_none() && candidates.is_none() {
+        query.push("SELECT key FROM (");
+        for (at, state) in states.iter().enumerate() {
+            if at > 0 {
+                query.push(" UNION ALL ");
+            }
+            query.push("SELECT * FROM (");
+            select(&mut query, filter, std::slice::from_ref(state), None);
+            query.push(")");
+        }
+        query.push(") AS jobs").push(NEWEST_FIRST);
+        query.push(" LIMIT ").push_bind(limit(filter));
+    } else {
+        query.push("SELECT key FROM (");
+        select(&mut query, filter, &states, candidates);
+        query.push(")");
+    }
+    query.push(")").push(NEWEST_FIRST);
+    query
+}
+
+fn limit(filter: &JobFilter) -> u32 {
+    filter.limit.clamp(1, PAGE_LIMIT)
+}
+
+/// One walk in the page's order.
+fn select(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[JobState], candidates: Option<&str>) {
+    query.push("SELECT jobs.key, jobs.submitted, jobs.id FROM ");
+    // CROSS JOIN: SQLite is to begin with the narrow table, whatever it thinks of sizes.
+    let mut order = NEWEST_FIRST;
+    match (candidates, &filter.author) {
+        (Some(trigrams), author) => {
+            query.push("job_text CROSS JOIN jobs ON jobs.key = job_text.rowid WHERE job_text MATCH ");
+            query.push_bind(trigrams);
+            if let Some(author) = author {
+                query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
+                query.push_bind(author);
+                query.push(" AND a.submitted = jobs.submitted AND a.id = jobs.id)");
+            }
+        }
+        (None, Some(author)) => {
+            query.push("job_authors AS a CROSS JOIN jobs ON jobs.key = a.job WHERE a.author = ");
+            query.push_bind(author);
+            order = " ORDER BY a.submitted DESC, a.id DESC";
+        }
+        (None, None) => {
+            query.push("jobs WHERE true");
+        }
+    }
+    if let Some(project) = &filter.project {
+        query.push(" AND jobs.project = (SELECT key FROM projects WHERE name = ");
+        query.push_bind(project.as_str()).push(")");
+    }
+    if let Some(branch) = &filter.branch {
+        query.push(" AND jobs.branch = ").push_bind(branch);
+    }
+    if let Some(kind) = &filter.trigger {
+        query.push(" AND jobs.kind = ").push_bind(kind);
+    }
+    if !states.is_empty() {
+        query.push(" AND jobs.state IN (");
+        let mut list = query.separated(", ");
+        for state in states {
+            list.push_bind(state.as_str());
+        }
+        query.push(")");
+    }
+    if let Some(before) = &filter.before {
+        let of = if order == NEWEST_FIRST { "jobs" } else { "a" };
+        query.push(format!(" AND ({of}.submitted, {of}.id) < ("));
+        query.push_bind(before.submitted.0).push(", ");
+        query.push_bind(before.id.as_str()).push(")");
+    }
+    if let Some(text) = &filter.text {
+        let pattern = pattern(text);
+        for (at, what) in [
+            "jobs.id",
+            "jobs.branch",
+            "(SELECT name FROM projects WHERE key = jobs.project)",
+            "(SELECT message FROM job_data WHERE job = jobs.key)",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            query.push(if at == 0 { " AND (" } else { " OR " });
+            query.push(what).push(" LIKE ").push_bind(&pattern).push(" ESCAPE '\\'");
+        }
+        query.push(")");
+    }
+    query.push(order).push(" LIMIT ").push_bind(limit(filter));
+}
+
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars().take(TEXT_LIMIT) {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// The trigrams of a text as the index is asked for them, if it is long enough to have any.
+fn trigrams(text: &str) -> Option<String> {
+    let chars: Vec<char> = text.chars().take(TEXT_LIMIT).collect();
+    if chars.contains(&'\0') {
+        return None;
+    }
+    let quoted = chars.windows(3).take(64).map(|three| {
+        let three: String = three.iter().collect();
+        format!("\"{}\"", three.replace('"', "\"\""))
+    });
+    let quoted: Vec<_> = quoted.collect();
+    (!quoted.is_empty()).then(|| quoted.join(" "))
+}
+
+/// The columns of a file's row.
+pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
+    files.outcome, files.bad, files.lost, files.expect, files.failed_before";
+
+/// See [`Store::files`](crate::store::Store::files). What an earlier try of the whole job left under the same attempt
+/// has another command and does not count.
+pub async fn files(readers: &SqlitePool, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(FILE);
+    query.push(
+        ", results.at, results.result FROM jobs JOIN files ON files.job = jobs.key
+         LEFT JOIN results ON results.key =
+             (SELECT max(key) FROM results WHERE job = files.job AND path = files.path AND (attempt < files.attempt
+                  OR attempt = files.attempt AND num = coalesce(files.num, num)))
+         WHERE jobs.id = ",
+    );
+    query.push_bind(id.as_str()).push(" ORDER BY files.idx");
+    let rows = query.build().fetch_all(readers).await?;
+    rows.iter()
+        .map(|row| {
+            let at: Option<i64> = get(row, "at")?;
+            Ok(StoredFile {
+                row: file(row, id)?,
+                result: at.map(|_| get_json(row, "result")).transpose()?,
+                at: at.map(Timestamp),
+            })
+        })
+        .collect()
+}
+
+/// A file's row, read.
+pub fn file(row: &SqliteRow, job: &JobId) -> Result<FileRow, StoreError> {
+    let state: &str = get(row, "state")?;
+    let known = FILE_STATES.iter().find(|(_, word)| *word == state);
+    let outcome: Option<&str> = get(row, "outcome")?;
+    let outcome = outcome.map(|word| FileOutcome::parse(word).ok_or_else(|| corrupt("a file's outcome", word)));
+    let drone: Option<&str> = get(row, "drone")?;
+    let drone = drone.map(|id| DroneId::new(id).map_err(|error| corrupt("a file's drone", error)));
+    Ok(FileRow {
+        job: job.clone(),
+        index: get_uint(row, "idx")?,
+        path: get(row, "path")?,
+        state: known.ok_or_else(|| corrupt("a file's state", state))?.0,
+        attempt: Attempt(get_uint(row, "attempt")?),
+        num: get::<Option<u32>>(row, "num")?.map(Num),
+        token: get::<Option<i64>>(row, "token")?
+            .map(|token| super::value::uint("token", token).map(LeaseToken))
+            .transpose()?,
+        drone: drone.transpose()?,
+        outcome: outcome.transpose()?,
+        bad: get_uint(row, "bad")?,
+        lost: get_uint(row, "lost")?,
+        expect: get::<Option<i64>>(row, "expect")?
+            .map(|ms| super::value::uint("expect", ms))
+            .transpose()?,
+        failed_before: get(row, "failed_before")?,
+    })
+}

@@ -1,0 +1,115 @@
+//! What a queen finds at its start: everything unfinished, with secrets, as one moment of the database.
+
+use super::{
+    jobs::seal_of,
+    list,
+    value::{corrupt, from_json, get, get_json, get_uint, get_word},
+};
+use crate::store::{Restored, RestoredDrone, RestoredJob, StoreError, seal::Sealer};
+use shared::{DroneId, Incarnation, JobData, JobId, Seq};
+use sqlx::{
+    QueryBuilder, Sqlite,
+    sqlite::{SqliteConnection, SqlitePool, SqliteRow},
+};
+use std::{collections::HashMap, sync::Arc};
+
+const UNFINISHED: &str = "jobs.state IN ('queued', 'running')";
+
+/// See [`Store::restore`](crate::store::Store::restore).
+pub async fn restore(readers: &SqlitePool, sealer: &Sealer) -> Result<Restored, StoreError> {
+    let mut moment = readers.begin().await?;
+    let jobs = jobs(&mut moment, sealer).await?;
+    let drones = drones(&mut moment).await?;
+    moment.rollback().await?;
+    Ok(Restored { jobs, drones })
+}
+
+async fn jobs(sql: &mut SqliteConnection, sealer: &Sealer) -> Result<Vec<RestoredJob>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT key, id, standing, spec, data, sealed, last_seq
+         FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key WHERE ",
+    );
+    query.push(UNFINISHED).push(" ORDER BY submitted, id");
+    let rows = query.build().fetch_all(&mut *sql).await?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    let mut at = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let id = get_word(row, "id", JobId::new)?;
+        at.insert(get::<i64>(row, "key")?, jobs.len());
+        jobs.push(RestoredJob {
+            data: Arc::new(data_of(row, &id, sealer)?),
+            spec: get_json(row, "spec")?,
+            row: get_json(row, "standing")?,
+            files: Vec::new(),
+            leases: Vec::new(),
+            last_seq: Seq(get_uint(row, "last_seq")?),
+        });
+    }
+
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT files.job, ");
+    query
+        .push(list::FILE)
+        .push(" FROM jobs JOIN files ON files.job = jobs.key WHERE ");
+    query.push(UNFINISHED).push(" ORDER BY files.job, idx");
+    for row in &query.build().fetch_all(&mut *sql).await? {
+        let job = &mut jobs[at[&get::<i64>(row, "job")?]];
+        job.files.push(list::file(row, &job.spec.id)?);
+    }
+
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT job, leases.standing FROM jobs JOIN leases ON leases.job = jobs.key
+         WHERE leases.state != 'ended' AND ",
+    );
+    query.push(UNFINISHED).push(" ORDER BY job, token");
+    for row in &query.build().fetch_all(&mut *sql).await? {
+        jobs[at[&get::<i64>(row, "job")?]]
+            .leases
+            .push(get_json(row, "standing")?);
+    }
+    Ok(jobs)
+}
+
+async fn drones(sql: &mut SqliteConnection) -> Result<Vec<RestoredDrone>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, draining, learned, incarnation, coalesce(applied, 0) AS applied
+         FROM drones LEFT JOIN drone_lives ON drone_lives.key = (SELECT max(key) FROM drone_lives WHERE drone = id)
+         ORDER BY id",
+    )
+    .fetch_all(sql)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let incarnation: Option<String> = get(row, "incarnation")?;
+            let incarnation = incarnation.map(Incarnation::new).transpose();
+            Ok(RestoredDrone {
+                drone: get_word(row, "id", DroneId::new)?,
+                incarnation: incarnation.map_err(|error| corrupt("an incarnation", error))?,
+                applied: get_uint(row, "applied")?,
+                draining: get(row, "draining")?,
+                learned: get(row, "learned")?,
+            })
+        })
+        .collect()
+}
+
+/// See [`Store::job_data`](crate::store::Store::job_data).
+pub async fn job_data(readers: &SqlitePool, sealer: &Sealer, id: &JobId) -> Result<Option<JobData>, StoreError> {
+    let row = sqlx::query("SELECT data, sealed FROM job_data WHERE job = (SELECT key FROM jobs WHERE id = ?)")
+        .bind(id.as_str())
+        .fetch_optional(readers)
+        .await?;
+    row.map(|row| data_of(&row, id, sealer)).transpose()
+}
+
+/// A job's data with its secrets.
+fn data_of(row: &SqliteRow, id: &JobId, sealer: &Sealer) -> Result<JobData, StoreError> {
+    match get::<Option<&[u8]>>(row, "sealed")? {
+        None => get_json(row, "data"),
+        Some(sealed) => {
+            let plain = sealer
+                .open(&seal_of(id), sealed)
+                .map_err(|error| corrupt("the secrets of a job", format!("{id}: {error}")))?;
+            from_json("the secrets of a job", &plain)
+        }
+    }
+}
