@@ -46,30 +46,18 @@ pub fn write<'a>(text: &mut String, epoch: Timestamp, events: impl IntoIterator<
 /// What is left, below [`CHUNK`], comes second.
 pub fn cut(text: &str, first: u64) -> (Vec<Piece>, Option<Piece>) {
     let mut pieces = Vec::new();
-    let mut piece = Piece {
+    let piece_from = |first, at| Piece {
         first,
         last: first,
-        range: 0..0,
+        range: at..at,
     };
-    let mut next = first;
-    for end in text
-        .bytes()
-        .enumerate()
-        .filter(|(_, byte)| *byte == b'\n')
-        .map(|(at, _)| at + 1)
-    {
-        piece.last = next;
-        piece.range.end = end;
-        next += 1;
+    let mut piece = piece_from(first, 0);
+    for (seq, line) in (first..).zip(text.split_inclusive('\n')) {
+        piece.last = seq;
+        piece.range.end += line.len();
         if piece.range.len() >= CHUNK {
-            pieces.push(std::mem::replace(
-                &mut piece,
-                Piece {
-                    first: next,
-                    last: next,
-                    range: end..end,
-                },
-            ));
+            let next = piece_from(seq + 1, piece.range.end);
+            pieces.push(std::mem::replace(&mut piece, next));
         }
     }
     let rest = (!piece.range.is_empty()).then_some(piece);
