@@ -2,6 +2,13 @@
 //!
 //! `main → cli → app → {api, hub, provider} → engine → {scheduler, store, bus}`. See ARCHITECTURE.md for the map.
 
+pub mod api;
+pub mod app;
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod engine;
 pub mod git_http;
+pub mod hub;
 pub mod snapshot;
 pub mod store;

@@ -1,0 +1,143 @@
+//! Builds a queen out of its [`Config`] and serves it. The program, the embedded queen of `queen run` and the tests all
+//! come in here.
+
+use crate::{
+    api,
+    bus::Bus,
+    config::Config,
+    engine::{self, Engine},
+    store::{SqliteStore, Store, StoreError},
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Why a queen could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {addr}: {error}; choose another with --listen")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// An address that others can reach, and nobody has a token.
+    #[error(
+        "{0} can be reached from other machines, so everybody needs a token, and there is none yet: \
+         make one with `queen token add --role admin NAME --data DIR`, or listen on 127.0.0.1"
+    )]
+    NoToken(SocketAddr),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The socket broke.
+    #[error("serving failed: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// What every request handler is given.
+#[derive(Clone)]
+pub struct Context {
+    /// Where jobs go in.
+    pub engine: Engine,
+    /// Where live events come out.
+    pub bus: Bus,
+    /// Where durable things are read.
+    pub store: Arc<dyn Store>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The address that people use, without a slash at the end.
+    pub url: Arc<str>,
+    /// Where repositories that were handed over are kept.
+    pub repositories: Arc<PathBuf>,
+    /// Ends long-lived connections when the queen stops.
+    pub shutdown: CancellationToken,
+    /// Counts long-lived connections, so that stopping waits for them.
+    pub connections: TaskTracker,
+}
+
+/// A queen that is ready to serve.
+pub struct App {
+    listener: TcpListener,
+    context: Context,
+    engine: tokio::task::JoinHandle<()>,
+}
+
+impl App {
+    /// Opens the store, binds the address and starts the engine. Nothing is served before [`App::serve`].
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data).await?);
+        if !config.listen.ip().is_loopback() && store.tokens().await?.is_empty() {
+            return Err(AppError::NoToken(config.listen));
+        }
+        let listen = |error| AppError::Listen {
+            addr: config.listen,
+            error,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let addr = listener.local_addr().map_err(listen)?;
+        let url = config.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
+        let bus = Bus::default();
+        let shutdown = CancellationToken::new();
+        let (engine, task) = engine::start(Arc::clone(&store), bus.clone(), config.grace, shutdown.clone()).await?;
+        let context = Context {
+            engine,
+            bus,
+            store,
+            repositories: Arc::new(config.data.join("git")),
+            config: Arc::new(config),
+            url: url.trim_end_matches('/').into(),
+            shutdown,
+            connections: TaskTracker::new(),
+        };
+        Ok(Self {
+            listener,
+            context,
+            engine: task,
+        })
+    }
+
+    /// The address that people use.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.context.url
+    }
+
+    /// What the request handlers are given.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Serves until `shutdown`; then ends every connection, writes what is left and returns.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let Self {
+            listener,
+            context,
+            engine,
+        } = self;
+        let router = api::router(context.clone());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let stop = context.shutdown.clone();
+        let served = axum::serve(listener, service).with_graceful_shutdown({
+            let stop = stop.clone();
+            async move {
+                shutdown.cancelled().await;
+                stop.cancel();
+            }
+        });
+        let result = served.await;
+        stop.cancel();
+        // WebSockets are not waited for by axum.
+        context.connections.close();
+        context.connections.wait().await;
+        drop(context);
+        // The engine ends when it has written everything that was accepted.
+        if let Err(error) = engine.await {
+            tracing::error!(%error, "the engine ended badly");
+        }
+        result.map_err(AppError::Serve)
+    }
+}
