@@ -4,11 +4,20 @@
 //! engine makes them durable and only then carries them out. The same inputs give the same actions.
 
 pub mod action;
+mod estimate;
+mod fairness;
+mod files;
+mod fleet;
 pub mod input;
+mod jobs;
+mod lease;
+mod placement;
+mod retry;
 mod state;
+mod step;
 mod view;
 
 pub use action::{Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, Record};
 pub use input::{DroneInput, Expect, Input, JobInput, ListedFile, NewJob};
-pub use state::State;
+pub use state::{GRACE_MS, State};
 pub use view::{DroneStatus, Explain, RunningFile, Waiting};

@@ -1,0 +1,444 @@
+//! The files of a job: listing, order, hand-out, hand-out ahead, and what comes back.
+//!
+//! Pending files are an ordered set by (failed before, expected duration, place in the list); handing one out is
+//! logarithmic. What happens to a file that did not end well is in `retry.rs`.
+
+use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, jobs::Job, jobs::Turn};
+use shared::{
+    Attempt, DroneId, JobId, LeaseToken, Num, Timestamp,
+    protocol::{
+        ToDrone,
+        event::{JobError, Plan},
+        to_drone::RunFile,
+    },
+    settings::Order,
+};
+use std::cmp::Reverse;
+
+/// Pending files looked at to find one that did not fail on this very drone.
+const LOOK: usize = 8;
+
+/// One file.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) row: FileRow,
+    /// What it counts in the order, in milliseconds at speed 100.
+    pub(crate) weight: u64,
+    /// When the drone began it.
+    pub(crate) begun: Option<Timestamp>,
+    /// Handed out beyond the drone's free slots.
+    pub(crate) ahead: bool,
+    /// Asked back.
+    pub(crate) asked: bool,
+    /// Speed of the slot that it has.
+    pub(crate) rate: u64,
+    /// It died or was lost on the drone of its last attempt: another one is better.
+    pub(crate) elsewhere: bool,
+}
+
+impl File {
+    pub(crate) fn new(row: FileRow) -> Self {
+        Self {
+            row,
+            weight: 0,
+            begun: None,
+            ahead: false,
+            asked: false,
+            rate: 0,
+            elsewhere: false,
+        }
+    }
+}
+
+impl Job {
+    fn turn(&self, index: u32) -> Turn {
+        let file = &self.files[index as usize];
+        match self.row.plan.as_ref().map(|plan| plan.order) {
+            Some(Order::Listed) => (false, Reverse(0), index),
+            _ => (!file.row.failed_before, Reverse(file.weight), index),
+        }
+    }
+
+    /// Weighs every file: what is expected, else the median of what is.
+    pub(crate) fn value_files(&mut self) {
+        let mut known: Vec<u64> = self.files.iter().filter_map(|file| file.row.expect).collect();
+        known.sort_unstable();
+        let median = known.get(known.len() / 2).copied();
+        self.work = Work::new(median);
+        for file in &mut self.files {
+            file.weight = file.row.expect.or(median).unwrap_or(0);
+        }
+    }
+
+    /// A file is to be run, now or again.
+    pub(crate) fn push_pending(&mut self, index: u32) {
+        let file = &mut self.files[index as usize];
+        file.row.state = FileState::Pending;
+        file.row.token = None;
+        self.work.add(file.row.expect);
+        let turn = self.turn(index);
+        self.pending.insert(turn);
+    }
+
+    pub(crate) fn pop_pending(&mut self, turn: &Turn) {
+        if self.pending.remove(turn) {
+            self.work.remove(self.files[turn.2 as usize].row.expect);
+        }
+    }
+
+    /// Enters a file among those that a lease has.
+    pub(crate) fn put_out(&mut self, index: u32, num: Num, token: LeaseToken, rate: u64, ahead: bool) {
+        let file = &mut self.files[index as usize];
+        (file.ahead, file.rate, file.begun, file.asked) = (ahead, rate, None, false);
+        if ahead {
+            self.ahead.insert(num);
+        } else {
+            self.in_slots += 1;
+            self.rate += rate;
+        }
+        if let Some(lease) = self.leases.get_mut(&token) {
+            lease.outs.insert(num);
+        }
+    }
+
+    /// A file handed out ahead has a slot after all.
+    fn settle_in(&mut self, index: u32, num: Num) {
+        let file = &mut self.files[index as usize];
+        if std::mem::take(&mut file.ahead) {
+            self.ahead.remove(&num);
+            self.in_slots += 1;
+            self.rate += file.rate;
+        }
+    }
+
+    /// Takes a file out of those that a lease has.
+    pub(crate) fn take_out(&mut self, index: u32, num: Num, token: LeaseToken) {
+        let file = &mut self.files[index as usize];
+        if file.ahead {
+            self.ahead.remove(&num);
+        } else {
+            self.in_slots -= 1;
+            self.rate -= file.rate;
+        }
+        if std::mem::take(&mut file.asked) {
+            self.asked -= 1;
+        }
+        file.ahead = false;
+        if let Some(lease) = self.leases.get_mut(&token) {
+            lease.outs.remove(&num);
+        }
+    }
+
+    /// The next file for a drone: the first in order that did not just die there, else the first.
+    fn next_for(&self, drone: &DroneId) -> Option<Turn> {
+        let dodges = |turn: &&Turn| {
+            let file = &self.files[turn.2 as usize];
+            !(file.elsewhere && file.row.drone.as_ref() == Some(drone))
+        };
+        self.pending
+            .iter()
+            .take(LOOK)
+            .find(dodges)
+            .or_else(|| self.pending.first())
+            .copied()
+    }
+
+    /// The file of a command that is out under a lease.
+    pub(crate) fn out(&self, num: Num, token: LeaseToken) -> Option<u32> {
+        let (index, under) = self.nums.get(&num)?;
+        let row = &self.files[*index as usize].row;
+        (*under == token && row.state == FileState::Out && row.num == Some(num)).then_some(*index)
+    }
+}
+
+impl State {
+    /// The home drone lists files.
+    pub(crate) fn list(
+        &mut self,
+        id: &JobId,
+        token: LeaseToken,
+        files: Vec<ListedFile>,
+        more: bool,
+        plan: Option<Plan>,
+    ) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if job.home != Some(token) || !job.new.job_type.tests() {
+            return self.out.drop("not-home");
+        }
+        if job.row.plan.is_some() {
+            return self.out.drop("duplicate");
+        }
+        self.out.accept();
+        for listed in files {
+            let index = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
+            self.out.dirty_files.insert((id.clone(), index));
+            job.files.push(File::new(FileRow {
+                job: id.clone(),
+                index,
+                path: listed.path,
+                state: FileState::Pending,
+                attempt: Attempt(0),
+                num: None,
+                token: None,
+                drone: None,
+                outcome: None,
+                bad: 0,
+                lost: 0,
+                expect: listed.expect.map(|expect| expect.duration),
+                failed_before: listed.expect.is_some_and(|expect| expect.failed),
+            }));
+        }
+        job.row.files_total = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
+        self.out.dirty_jobs.insert(id.clone());
+        if more {
+            return;
+        }
+        job.row.plan = Some(plan.unwrap_or_default());
+        job.value_files();
+        job.reserve_home();
+        for index in 0..job.row.files_total {
+            job.push_pending(index);
+        }
+        if job.files.is_empty() {
+            let message = "no test file was listed: check [test] files and exclude in skep.toml";
+            return self.fail(id, JobError::new("no-tests", message));
+        }
+        self.advance(id);
+    }
+
+    /// Hands the next file to a drone; `ahead` if it is to wait there for a slot.
+    pub(crate) fn hand_out(&mut self, id: &JobId, drone: &DroneId, ahead: bool) -> bool {
+        let speed = self.drone_mut(drone).speed();
+        let Some(job) = self.jobs.get_mut(id) else { return false };
+        let Some(token) = job.by_drone.get(drone).copied() else {
+            return false;
+        };
+        let Some(turn) = job.next_for(drone) else { return false };
+        let index = turn.2;
+        self.resize(id, token, |job| {
+            job.pop_pending(&turn);
+            let num = job.take_nums(1);
+            let row = &mut job.files[index as usize].row;
+            row.state = FileState::Out;
+            row.attempt = row.attempt.next();
+            row.num = Some(num);
+            row.token = Some(token);
+            row.drone = Some(drone.clone());
+            job.nums.insert(num, (index, token));
+            job.put_out(index, num, token, speed, ahead);
+        });
+        self.out.dirty_jobs.insert(id.clone());
+        self.out.dirty_files.insert((id.clone(), index));
+        self.say_run(id, index);
+        true
+    }
+
+    fn say_run(&mut self, id: &JobId, index: u32) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let row = &job.files[index as usize].row;
+        let (Some(num), Some(token), Some(drone)) = (row.num, row.token, &row.drone) else {
+            return;
+        };
+        let file = RunFile {
+            num,
+            path: row.path.clone(),
+            attempt: row.attempt,
+            timeout: job.row.plan.as_ref().and_then(|plan| plan.timeout),
+        };
+        self.out.run(drone, id, token, file);
+    }
+
+    /// After a reconnect: sends again what the drone does not know of.
+    pub(crate) fn run_again(&mut self, id: &JobId, token: LeaseToken, running: &[Num]) {
+        let Some(lease) = self.jobs.get(id).and_then(|job| job.leases.get(&token)) else {
+            return;
+        };
+        let missing: Vec<Num> = lease
+            .outs
+            .iter()
+            .copied()
+            .filter(|num| !running.contains(num))
+            .collect();
+        let mut asked = Vec::new();
+        for num in lease.outs.clone() {
+            let Some(job) = self.jobs.get_mut(id) else { return };
+            let Some(index) = job.out(num, token) else { continue };
+            if missing.contains(&num) && !lease_closing(job, token) {
+                self.say_run(id, index);
+            } else if job.files[index as usize].asked {
+                asked.push(num);
+            }
+        }
+        if !asked.is_empty() {
+            self.say_take_back(id, token, asked);
+        }
+    }
+
+    /// A drone has begun a file.
+    pub(crate) fn file_started(&mut self, id: &JobId, token: LeaseToken, num: Num, attempt: Attempt) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if !job.nums.contains_key(&num) {
+            return self.out.drop("bad-num");
+        }
+        let Some(index) = job.out(num, token) else {
+            return self.out.drop("stale");
+        };
+        let file = &mut job.files[index as usize];
+        if file.row.attempt != attempt {
+            return self.out.drop("stale");
+        }
+        if file.begun.is_some() {
+            return self.out.drop("duplicate");
+        }
+        file.begun = Some(now);
+        if std::mem::take(&mut file.asked) {
+            job.asked -= 1;
+        }
+        job.settle_in(index, num);
+        self.out.accept();
+        self.refresh(id);
+        self.dirty_jobs.insert(id.clone());
+    }
+
+    /// A drone gives files back that it has not begun.
+    pub(crate) fn returned(&mut self, id: &JobId, token: LeaseToken, nums: &[Num]) {
+        for num in nums {
+            let Some(job) = self.jobs.get_mut(id) else { return };
+            let Some(index) = job.out(*num, token) else { continue };
+            if job.files[index as usize].begun.is_some() {
+                continue;
+            }
+            self.resize(id, token, |job| {
+                job.take_out(index, *num, token);
+                job.nums.remove(num);
+                let row = &mut job.files[index as usize].row;
+                // It was never begun: the attempt is still to come.
+                row.attempt = Attempt(row.attempt.0.saturating_sub(1));
+                row.num = None;
+                job.push_pending(index);
+            });
+            self.out.dirty_files.insert((id.clone(), index));
+        }
+        self.after_file(id);
+    }
+
+    /// Asks back `count` files of a job that wait ahead of their slots.
+    pub(crate) fn take_back(&mut self, id: &JobId, count: usize) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let nums: Vec<(Num, LeaseToken)> = job
+            .ahead
+            .iter()
+            .rev()
+            .filter_map(|num| Some((*num, job.nums.get(num)?.1)))
+            .take(count)
+            .collect();
+        for (num, token) in nums {
+            self.ask_back(id, token, vec![num]);
+        }
+    }
+
+    /// Asks back everything that a drone holds ahead, but not of one job.
+    pub(crate) fn reclaim(&mut self, drone: &DroneId, but: Option<&JobId>) {
+        let Some(held) = self.fleet.drones.get(drone) else {
+            return;
+        };
+        let leases: Vec<_> = held.leases.iter().map(|(job, token)| (job.clone(), *token)).collect();
+        for (job, token) in leases.into_iter().filter(|(job, _)| Some(job) != but) {
+            let Some(known) = self.jobs.get(&job) else { continue };
+            let Some(lease) = known.leases.get(&token) else {
+                continue;
+            };
+            let nums = lease
+                .outs
+                .iter()
+                .filter(|num| known.ahead.contains(num))
+                .copied()
+                .collect();
+            self.ask_back(&job, token, nums);
+        }
+    }
+
+    fn ask_back(&mut self, id: &JobId, token: LeaseToken, nums: Vec<Num>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let live = job.leases.get(&token).is_some_and(crate::lease::Lease::can_run);
+        if nums.is_empty() || !live {
+            return;
+        }
+        for num in &nums {
+            if let Some(index) = job.out(*num, token) {
+                job.ahead.remove(num);
+                job.files[index as usize].asked = true;
+                job.asked += 1;
+            }
+        }
+        self.say_take_back(id, token, nums);
+    }
+
+    fn say_take_back(&mut self, id: &JobId, token: LeaseToken, nums: Vec<Num>) {
+        let Some(lease) = self.jobs.get(id).and_then(|job| job.leases.get(&token)) else {
+            return;
+        };
+        let (drone, job, lease) = (lease.row.drone.clone(), id.clone(), token);
+        self.out.send(&drone, ToDrone::TakeBack { job, lease, nums });
+    }
+
+    /// A file's result is in.
+    pub(crate) fn file_done(&mut self, id: &JobId, token: LeaseToken, done: &JobInput) {
+        let JobInput::FileDone {
+            num,
+            attempt,
+            outcome,
+            died,
+            duration,
+        } = *done
+        else {
+            return;
+        };
+        let Some(job) = self.jobs.get(id) else { return };
+        let Some((known, _)) = job.nums.get(&num) else {
+            return self.out.drop("bad-num");
+        };
+        let row = &job.files[*known as usize].row;
+        let Some(index) = job.out(num, token).filter(|_| row.attempt == attempt) else {
+            let again = row.attempt >= attempt && row.num == Some(num);
+            return self.out.drop(if again { "duplicate" } else { "stale" });
+        };
+        let (expect, drone) = (row.expect, row.drone.clone());
+        if let Some(drone) = drone.filter(|_| !died && !outcome_is_cut(outcome)) {
+            let held = self.drone_mut(&drone);
+            let normal = duration.saturating_mul(held.speed()) / 100;
+            if let Some(expected) = expect {
+                self.learn(&drone, expected, duration);
+            }
+            if let Some(job) = self.jobs.get_mut(id) {
+                job.work.measured(normal);
+            }
+        }
+        self.resize(id, token, |job| job.take_out(index, num, token));
+        self.judge(id, index, outcome, died);
+        self.after_file(id);
+    }
+
+    /// What follows when a file is back or done.
+    pub(crate) fn after_file(&mut self, id: &JobId) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let fail_fast = job.row.plan.as_ref().is_some_and(|plan| plan.fail_fast) && job.row.files_bad > 0;
+        if fail_fast || job.stopping() {
+            self.drop_pending(id);
+            let ahead = self.jobs.get(id).map_or(0, |job| job.ahead.len());
+            self.take_back(id, ahead);
+        }
+        self.advance(id);
+    }
+}
+
+fn lease_closing(job: &Job, token: LeaseToken) -> bool {
+    job.leases.get(&token).is_none_or(|lease| lease.row.closing)
+}
+
+/// The duration says nothing about the file: it was cut short.
+fn outcome_is_cut(outcome: shared::outcome::FileOutcome) -> bool {
+    use shared::outcome::FileOutcome::{Crashed, NotRun, TimedOut};
+    matches!(outcome, Crashed | NotRun | TimedOut)
+}

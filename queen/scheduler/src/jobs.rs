@@ -1,0 +1,477 @@
+//! One job: what is known of it and how it goes on, from its submission to its last word.
+//!
+//! [`State::advance`] is the one place that asks "what next?"; whatever changes a job calls it. Files are in `files.rs`,
+//! leases in `lease.rs`, second tries in `retry.rs`, the way to a drone in `placement.rs`.
+
+use crate::{
+    JobRow, LeaseState, NewJob, State, estimate::Work, fairness::Seat, files::File, fleet::ClassId, lease::Lease,
+    state::Timer,
+};
+use shared::{
+    DroneId, JobId, JobState, LeaseToken, Num, Timestamp,
+    outcome::FileOutcome,
+    protocol::{
+        JobEvent, ToDrone,
+        event::{Edge, JobError, Phase},
+        to_drone::Role,
+    },
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// A pending file's place: failed before, longest first, as listed.
+pub(crate) type Turn = (bool, Reverse<u64>, u32);
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) new: NewJob,
+    pub(crate) row: JobRow,
+    pub(crate) class: ClassId,
+    pub(crate) files: Vec<File>,
+    /// The files' commands: which file, under which lease.
+    pub(crate) nums: BTreeMap<Num, (u32, LeaseToken)>,
+    pub(crate) pending: BTreeSet<Turn>,
+    /// Handed out ahead, not begun, not asked back.
+    pub(crate) ahead: BTreeSet<Num>,
+    /// Asked back and not yet answered.
+    pub(crate) asked: u32,
+    /// Leases that are not over.
+    pub(crate) leases: BTreeMap<LeaseToken, Lease>,
+    pub(crate) by_drone: BTreeMap<DroneId, LeaseToken>,
+    pub(crate) home: Option<LeaseToken>,
+    /// Drones that can take a file of it now, fastest first.
+    pub(crate) open: BTreeSet<(u64, DroneId)>,
+    /// Drones that could not help and are not asked again.
+    pub(crate) barred: BTreeSet<DroneId>,
+    pub(crate) work: Work,
+    /// Files that have a slot, and the sum of those slots' speeds.
+    pub(crate) in_slots: u32,
+    pub(crate) rate: u64,
+    /// Leases that will take files; slots, and their speeds, that are still preparing.
+    pub(crate) able: u32,
+    pub(crate) coming_slots: u32,
+    pub(crate) coming_rate: u64,
+    /// Slots in use, for fairness.
+    pub(crate) usage: u32,
+    /// Since when it has none.
+    pub(crate) starved: Timestamp,
+    pub(crate) seat: Option<Seat>,
+    pub(crate) backlog: Option<DroneId>,
+    pub(crate) timer: Option<Timestamp>,
+    /// How long the home drone took to prepare.
+    pub(crate) prepare: Option<u64>,
+    /// Rows of leases that have just ended.
+    pub(crate) ended: Vec<crate::LeaseRow>,
+    /// How long others' cleanup may hold the job's end.
+    pub(crate) settle_by: Option<Timestamp>,
+}
+
+impl Job {
+    pub(crate) fn new(new: NewJob, row: JobRow, class: ClassId) -> Self {
+        Self {
+            class,
+            files: Vec::new(),
+            nums: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            ahead: BTreeSet::new(),
+            asked: 0,
+            leases: BTreeMap::new(),
+            by_drone: BTreeMap::new(),
+            home: None,
+            open: BTreeSet::new(),
+            barred: BTreeSet::new(),
+            work: Work::default(),
+            in_slots: 0,
+            rate: 0,
+            able: 0,
+            coming_slots: 0,
+            coming_rate: 0,
+            usage: 0,
+            starved: row.not_before.unwrap_or(new.submitted).max(new.submitted),
+            seat: None,
+            backlog: None,
+            timer: None,
+            prepare: None,
+            ended: Vec::new(),
+            settle_by: None,
+            new,
+            row,
+        }
+    }
+
+    pub(crate) fn fresh(new: &NewJob) -> JobRow {
+        JobRow {
+            id: new.id.clone(),
+            state: JobState::Queued,
+            attempt: 1,
+            not_before: new.delay_until,
+            started: None,
+            began: None,
+            lost: 0,
+            finished: None,
+            next_token: LeaseToken(1),
+            next_num: Num(0),
+            plan: None,
+            test_code: None,
+            deploy_code: None,
+            deploy_given: false,
+            error: None,
+            cancel: None,
+            files_total: 0,
+            files_done: 0,
+            files_bad: 0,
+        }
+    }
+
+    pub(crate) fn home_lease(&self) -> Option<&Lease> {
+        self.leases.get(self.home.as_ref()?)
+    }
+
+    /// It is to end before its work is done.
+    pub(crate) fn stopping(&self) -> bool {
+        self.row.error.is_some() || (self.row.cancel.is_some() && self.by_codes().is_none())
+    }
+
+    fn by_codes(&self) -> Option<JobState> {
+        let code = |code: i32| if code == 0 { JobState::Passed } else { JobState::Failed };
+        if self.new.job_type.tests() {
+            match self.row.test_code? {
+                0 if self.new.job_type.deploys() => {}
+                other => return Some(code(other)),
+            }
+        }
+        self.row.deploy_code.map(code)
+    }
+
+    /// How the job ends, once nothing can change that any more. A result that was complete before somebody wanted to
+    /// stop the job stands.
+    pub(crate) fn verdict(&self) -> Option<JobState> {
+        if self.row.error.is_some() {
+            return Some(JobState::Errored);
+        }
+        self.by_codes()
+            .or_else(|| self.row.cancel.as_ref().map(|_| JobState::Cancelled))
+    }
+
+    fn all_accounted(&self) -> bool {
+        self.row.plan.is_some() && self.row.test_code.is_none() && self.row.files_done >= self.row.files_total
+    }
+
+    fn deploy_due(&self) -> bool {
+        self.new.job_type.deploys()
+            && !self.row.deploy_given
+            && (!self.new.job_type.tests() || self.row.test_code == Some(0))
+    }
+
+    pub(crate) fn take_nums(&mut self, count: u32) -> Num {
+        let first = self.row.next_num;
+        self.row.next_num = Num(first.0.saturating_add(count));
+        first
+    }
+}
+
+impl State {
+    /// A new job enters.
+    pub(crate) fn submit(&mut self, new: NewJob) {
+        if self.jobs.contains_key(&new.id) {
+            return;
+        }
+        let id = new.id.clone();
+        let class = self.fleet.class_of(&new.labels, &new.plugins);
+        self.out.emit(JobEvent::Queued {
+            job: id.clone(),
+            at: self.now,
+        });
+        let row = Job::fresh(&new);
+        self.jobs.insert(id.clone(), Job::new(new, row, class));
+        self.out.dirty_jobs.insert(id.clone());
+        self.dirty_jobs.insert(id);
+    }
+
+    /// Somebody wants a job stopped.
+    pub(crate) fn cancel(&mut self, id: &JobId, reason: String) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if job.row.state.is_final() || job.row.cancel.is_some() {
+            return;
+        }
+        job.row.cancel = Some(reason);
+        self.out.dirty_jobs.insert(id.clone());
+        self.advance(id);
+    }
+
+    /// The system cannot do the job's work.
+    pub(crate) fn fail(&mut self, id: &JobId, error: JobError) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if job.verdict().is_none() {
+            job.row.error = Some(error);
+            self.out.dirty_jobs.insert(id.clone());
+        }
+        self.advance(id);
+    }
+
+    /// A drone has begun this attempt of the job.
+    pub(crate) fn began(&mut self, id: &JobId) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        if job.row.state == JobState::Queued || job.row.began.is_none() {
+            job.row.state = JobState::Running;
+            job.row.began.get_or_insert(self.now);
+            job.row.started.get_or_insert(self.now);
+            self.out.dirty_jobs.insert(id.clone());
+            self.dirty_jobs.insert(id.clone());
+        }
+    }
+
+    /// What next? Safe to ask at any time.
+    pub(crate) fn advance(&mut self, id: &JobId) {
+        self.dirty_jobs.insert(id.clone());
+        let Some(job) = self.jobs.get(id) else { return };
+        if job.row.state.is_final() {
+            self.forget(id);
+        } else if job.verdict().is_some() {
+            if job.stopping() {
+                self.drop_pending(id);
+            }
+            self.close(id, true);
+            self.settle(id);
+        } else if job.all_accounted() {
+            self.tested(id);
+        } else if job.deploy_due() {
+            if job.new.job_type.tests() {
+                self.close(id, false);
+            }
+            self.give_deploy(id);
+        }
+    }
+
+    /// All files are accounted for: says how the tests ended.
+    fn tested(&mut self, id: &JobId) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let ran = |file: &File| !matches!(file.row.outcome, None | Some(FileOutcome::Empty | FileOutcome::NotRun));
+        let any = job.files.iter().any(ran);
+        let code = i32::from(job.row.files_bad > 0);
+        self.out.emit(JobEvent::Phase {
+            job: id.clone(),
+            phase: Phase::Test,
+            edge: Edge::Done,
+            code: any.then_some(code),
+            at: self.now,
+            drone: None,
+        });
+        self.out.dirty_jobs.insert(id.clone());
+        if any {
+            job.row.test_code = Some(code);
+            self.out.emit(JobEvent::Tested {
+                job: id.clone(),
+                code,
+                at: self.now,
+            });
+            self.advance(id);
+        } else {
+            let total = job.row.files_total;
+            let message = format!(
+                "no test ran: none of the {total} test files holds a test. A job that is to test passes only if a test \
+                 has run; check [test] files and runner in skep.toml"
+            );
+            self.fail(id, JobError::new("no-tests", message));
+        }
+    }
+
+    /// Hands the deploy to the home drone: once.
+    fn give_deploy(&mut self, id: &JobId) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let Some(home) = job.home_lease() else { return };
+        if !home.row.prepared || home.row.closing || home.row.state != LeaseState::Live {
+            return;
+        }
+        let token = home.row.token;
+        self.resize(id, token, |job| {
+            job.row.deploy_given = true;
+            let num = job.row.next_num;
+            if let Some(lease) = job.leases.get_mut(&token) {
+                lease.deploying = true;
+                lease.deploy_num = Some(num);
+            }
+        });
+        self.out.dirty_jobs.insert(id.clone());
+        self.say_phase(id, token);
+    }
+
+    /// Tells every lease (`all`), or only the helpers, to clean up; those that must not wait for their work, to stop.
+    fn close(&mut self, id: &JobId, all: bool) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let open = |lease: &&mut Lease| !lease.row.closing && (all || lease.row.role == Role::Helper);
+        let mut told = Vec::new();
+        for lease in job.leases.values_mut().filter(open) {
+            lease.row.closing = true;
+            told.push(lease.row.token);
+        }
+        for token in told {
+            self.out.dirty_leases.insert((id.clone(), token));
+            if let Some(drone) = self
+                .jobs
+                .get(id)
+                .and_then(|job| job.leases.get(&token))
+                .map(|lease| lease.row.drone.clone())
+            {
+                self.reindex(&drone);
+            }
+            self.say_phase(id, token);
+        }
+        self.recount(id);
+    }
+
+    /// Says (again) to a live lease in which phase it is to be, if the queen has decided on one.
+    pub(crate) fn say_phase(&mut self, id: &JobId, token: LeaseToken) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let forced = job.row.error.as_ref().is_some_and(|error| error.kind == "timeout") || job.row.error.is_none();
+        let stopping = job.stopping();
+        let reason = match (&job.row.error, &job.row.cancel) {
+            (Some(error), _) => error.message.clone(),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => String::new(),
+        };
+        let cleanup = job.cleanup_num(token);
+        let Some(lease) = job.leases.get_mut(&token) else {
+            return;
+        };
+        if lease.row.state != LeaseState::Live {
+            return;
+        }
+        let idle = lease.row.prepared && lease.outs.is_empty() && !lease.deploying;
+        let (job, lease_token) = (id.clone(), token);
+        let message = if lease.row.closing && stopping && (forced || !idle) {
+            let lease = Some(lease_token);
+            ToDrone::JobCancel { job, reason, lease }
+        } else if lease.row.closing {
+            let num = cleanup;
+            let (lease, phase) = (lease_token, Phase::Cleanup);
+            ToDrone::JobPhase { job, lease, phase, num }
+        } else if let (true, Some(num)) = (lease.deploying, lease.deploy_num) {
+            let (lease, phase) = (lease_token, Phase::Deploy);
+            ToDrone::JobPhase { job, lease, phase, num }
+        } else {
+            return;
+        };
+        let drone = lease.row.drone.clone();
+        self.out.send(&drone, message);
+    }
+
+    /// Ends the job, or starts it again, if nothing of it goes on that must be waited for.
+    fn settle(&mut self, id: &JobId) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let Some(verdict) = job.verdict() else { return };
+        let again = job.may_retry(verdict);
+        if again || job.stopping() {
+            if job.leases.is_empty() {
+                if again {
+                    self.try_again(id, verdict)
+                } else {
+                    self.finish(id, verdict)
+                }
+            }
+            return;
+        }
+        if job.home.is_some() {
+            return;
+        }
+        let live = job.leases.values().any(|lease| lease.row.state == LeaseState::Live);
+        let patience = *job.settle_by.get_or_insert(now.plus(self.grace));
+        if !live || patience <= now {
+            self.finish(id, verdict);
+        }
+    }
+
+    fn finish(&mut self, id: &JobId, verdict: JobState) {
+        self.drop_pending(id);
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.row.state = verdict;
+        job.row.finished = Some(self.now);
+        self.out.dirty_jobs.insert(id.clone());
+        let job_id = id.clone();
+        match (verdict, job.row.error.clone()) {
+            (JobState::Errored, Some(error)) => self.out.emit(JobEvent::Errored { job: job_id, error }),
+            (JobState::Cancelled, _) => self.out.emit(JobEvent::Cancelled {
+                job: job_id,
+                at: self.now,
+            }),
+            _ => {}
+        }
+        self.out.emit(JobEvent::Done {
+            job: id.clone(),
+            at: self.now,
+        });
+        self.leave_backlog(id);
+        self.refresh(id);
+        self.forget(id);
+    }
+
+    /// Drops a job that is over and of which no lease is left.
+    fn forget(&mut self, id: &JobId) {
+        let Some(job) = self.jobs.get(id) else { return };
+        if !job.row.state.is_final() || !job.leases.is_empty() {
+            return;
+        }
+        self.save_now(id);
+        self.dirty_jobs.remove(id);
+        if let Some(mut job) = self.jobs.remove(id) {
+            self.fair.place(&mut job, false, self.now);
+            if let Some(at) = job.timer {
+                self.timers.remove(&(at, Timer::Job(id.clone())));
+            }
+            self.fleet.leave_class(job.class);
+        }
+    }
+
+    /// Brings a job's place in the order and its timer up to date.
+    pub(crate) fn refresh(&mut self, id: &JobId) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let wants = job.want(now) != crate::placement::Want::Nothing;
+        self.fair.place(job, wants, now);
+        let open = !job.row.state.is_final();
+        let limit = job.row.began.zip(job.new.timeout);
+        let times = [
+            job.row.not_before.filter(|at| *at > now && open),
+            limit
+                .map(|(began, limit)| began.plus(limit))
+                .filter(|_| open && job.verdict().is_none()),
+            job.settle_by.filter(|_| open),
+            crate::fairness::Fair::next_rise(job, now).filter(|_| job.seat.is_some()),
+        ];
+        let next = times.into_iter().flatten().min();
+        if next != job.timer {
+            if let Some(at) = job.timer {
+                self.timers.remove(&(at, Timer::Job(id.clone())));
+            }
+            if let Some(at) = next {
+                self.timers.insert((at, Timer::Job(id.clone())));
+            }
+            job.timer = next;
+        }
+    }
+
+    /// Something of a job is due.
+    pub(crate) fn job_due(&mut self, id: &JobId) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.timer = None;
+        let late = job
+            .row
+            .began
+            .zip(job.new.timeout)
+            .is_some_and(|(began, limit)| began.plus(limit) <= now);
+        if late && job.verdict().is_none() {
+            let seconds = job.new.timeout.unwrap_or(0) as f64 / 1000.0;
+            let message = format!(
+                "the job took longer than its time limit of {seconds} s: raise timeout, or let more drones share it"
+            );
+            self.fail(id, JobError::new("timeout", message));
+        } else {
+            self.advance(id);
+        }
+    }
+}
