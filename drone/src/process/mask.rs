@@ -258,15 +258,15 @@ impl MaskStream {
         text
     }
 
-    /// The stream has ended: what was held back.
+    /// The stream has ended: what was held back. Nothing may be pushed any more.
     #[must_use]
-    pub fn finish(mut self) -> String {
+    pub fn finish(&mut self) -> String {
         let mut text = String::new();
         let partial = &mut self.partial;
         if let Some(held) = &mut self.held {
             held.finish(|bytes| decode(partial, bytes, &mut text));
         }
-        show(partial, &mut text);
+        show(&std::mem::take(partial), &mut text);
         text
     }
 }

@@ -1,14 +1,31 @@
 //! Commands: one process group each, its output as it comes, and the certainty that nothing of it is left.
 //!
-//! Owns starting ([`spawn`]), reading ([`output`]), masking ([`mask`]), stopping and reaping ([`group`], [`reap`]).
-//! Must not know jobs, phases, runners or the queen. Read next: [`run`], then `spawn.rs`.
+//! Owns starting (`spawn.rs`), reading (`output.rs`), masking ([`mask`]), reaping (`reap.rs`), and the search for what
+//! is left (`kin.rs`, `linger.rs`). Must not know jobs, phases, runners or the queen. Read next: [`run`].
 
 pub mod mask;
 
-pub use mask::Mask;
+mod kin;
+mod linger;
+mod output;
+mod reap;
+mod spawn;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+pub use kin::kill_orphans;
+pub use mask::Mask;
+pub use spawn::is_on_path;
+
+use crate::clock;
+use output::{Pipe, Reader};
+use reap::{Child, Exit};
+use rustix::process::Signal;
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Which of a command's two streams.
@@ -119,6 +136,23 @@ pub struct Ended {
     pub stderr_tail: String,
 }
 
+impl Ended {
+    /// Cancelled before it began.
+    fn unstarted() -> Self {
+        let signal = Signal::TERM.as_raw();
+        Self {
+            code: 128 + signal,
+            signal: Some(signal),
+            timed_out: false,
+            cancelled: true,
+            wall: Duration::ZERO,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+            stderr_tail: String::new(),
+        }
+    }
+}
+
 /// Why a command could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
@@ -150,7 +184,7 @@ pub enum SpawnError {
         /// The folder.
         cwd: String,
         /// The system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Arguments and environment are more than the system takes.
     #[error("{program}: arguments and environment together are too long for this system ({bytes} bytes)")]
@@ -168,7 +202,7 @@ pub enum SpawnError {
         /// The program.
         program: String,
         /// The system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Anything else.
     #[error("{program} could not be started: {source}")]
@@ -176,22 +210,96 @@ pub enum SpawnError {
         /// The program.
         program: String,
         /// The system's word.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 /// Runs `command` to its end and sends its output as it comes; a full `output` stops the reading of its pipes.
 ///
 /// When this returns, no process of the command is left: not in its group, not outside of it. Dropping the future
-/// kills the group. A closed `output` discards what is still written.
+/// kills them too. A closed `output` discards what is still written. A command that is cancelled before it has begun
+/// is not started and counts as ended by TERM.
 pub async fn run(
     command: Command,
     mask: &Arc<Mask>,
     output: &mpsc::Sender<Output>,
     cancel: &CancellationToken,
 ) -> Result<Ended, SpawnError> {
-    let _ = (mask, output, cancel);
-    Err(SpawnError::Missing {
-        program: command.program,
+    if cancel.is_cancelled() {
+        return Ok(Ended::unstarted());
+    }
+    let start = clock::instant();
+    let mut started = spawn::start(&command)?;
+    let pipes = [Pipe::new(started.stdout), Pipe::new(started.stderr)];
+    let reader = |stream, pipe: &Pipe| {
+        Reader::new(stream, pipe, mask.stream(), output).map_err(|source| SpawnError::Limit {
+            program: command.program.clone(),
+            source,
+        })
+    };
+    let stdout = reader(Stream::Stdout, &pipes[0])?;
+    let stderr = reader(Stream::Stderr, &pipes[1])?;
+    let last_call = CancellationToken::new();
+    let ending = async {
+        let (exit, stopped) = until_exit(&mut started.child, &command, cancel).await;
+        let wall = clock::instant() - start;
+        if pipes.iter().any(Pipe::is_held) || kin::may_linger(&started.child.id) {
+            let short = command.grace.min(linger::SHORT_GRACE);
+            let grace = if stopped.is_some() { command.grace } else { short };
+            linger::stop(&started.child.id, [pipes[0].inode(), pipes[1].inode()], grace).await;
+        }
+        last_call.cancel();
+        (exit, stopped, wall)
+    };
+    let (_, stderr_tail, (exit, stopped, wall)) =
+        tokio::join!(stdout.read(&last_call), stderr.read(&last_call), ending);
+    Ok(Ended {
+        code: exit.code,
+        signal: exit.signal,
+        timed_out: stopped == Some(Stop::TimedOut),
+        cancelled: stopped == Some(Stop::Cancelled),
+        wall,
+        cpu: exit.cpu,
+        peak_memory: exit.peak_memory,
+        stderr_tail,
     })
+}
+
+/// Watches a descriptor for being readable.
+fn watch(fd: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    // SAFETY: the `Arc` is kept by what is returned, so the descriptor stays open, and stays the same, as long as it is
+    // registered.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
+/// Why a command is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    TimedOut,
+    Cancelled,
+}
+
+/// Waits for the first process; at the time limit or when cancelled, its group gets TERM, and KILL after the grace.
+async fn until_exit(child: &mut Child, command: &Command, cancel: &CancellationToken) -> (Exit, Option<Stop>) {
+    let limit = async {
+        match command.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let stop = tokio::select! {
+        biased;
+        exit = child.wait() => return (exit, None),
+        () = cancel.cancelled() => Stop::Cancelled,
+        () = limit => Stop::TimedOut,
+    };
+    child.signal(Signal::TERM);
+    let exit = match tokio::time::timeout(command.grace, child.wait()).await {
+        Ok(exit) => exit,
+        Err(_) => {
+            child.signal(Signal::KILL);
+            child.wait().await
+        }
+    };
+    (exit, Some(stop))
 }
