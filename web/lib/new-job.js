@@ -1,0 +1,23 @@
+// The fields of the form as job data. Pure; `now` is passed in.
+
+/** Job data of the contract from the form's texts; what was left empty is left out. */
+export function jobOf(fields, now) {
+  const text = (name) => (fields[name] ?? '').trim();
+  const job = {
+    project: text('project'),
+    job_type: text('job_type') || 'TEST',
+    trigger: { type: 'manual', message: text('message'), timestamp: now, source: { type: 'UI', page: '/new' } },
+  };
+  if (text('url')) {
+    job.repo = { url: text('url') };
+    if (fields.password) job.repo.auth = { type: 'https', username: text('username'), password: fields.password };
+  }
+  const reference = {};
+  if (text('branch')) reference.branch = text('branch');
+  if (text('commit')) reference.id = text('commit').toLowerCase();
+  if (Object.keys(reference).length) job.ref = reference;
+  const labels = text('labels').split(/[\s,]+/).filter(Boolean);
+  if (labels.length) job.labels = labels;
+  for (const name of ['spread', 'priority', 'retries', 'timeout']) if (text(name)) job[name] = Number(text(name));
+  return job;
+}
