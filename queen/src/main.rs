@@ -1,3 +1,7 @@
-//! The `queen` program: arguments and logging, nothing else.
+//! The `queen` program: hands its arguments to the command line, nothing else.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main().into()
+}

@@ -1,0 +1,167 @@
+//! A queen and a drone inside this program, for `queen run` without a queen: the one room that knows the drone.
+//!
+//! Owns their data directory, the scratch folder and their end. What is learned about durations stays for the next
+//! run of the same folder; everything else goes with [`Local::stop`].
+
+use super::{Failure, complain, exit, serve::data_home};
+use queen::{
+    app::{App, AppError},
+    config::Config,
+    store::StoreError,
+};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Folders of runs in a data directory; what a killed run left of them is removed by the next.
+const SCRATCH: &str = "run-";
+
+/// An embedded queen, and a drone once it was started.
+pub struct Local {
+    url: String,
+    data: PathBuf,
+    scratch: TempDir,
+    /// The data directory itself, if it is not to stay either.
+    fleeting: Option<TempDir>,
+    stop_queen: CancellationToken,
+    queen: JoinHandle<Result<(), AppError>>,
+}
+
+/// Where the history of a folder's runs is kept.
+fn data_of(dir: &Path) -> Option<PathBuf> {
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(data_home()?.join("run").join(name))
+}
+
+fn no_room(error: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        exit::LOST,
+        format!("no temporary folder can be made: {error}; is the disk full?"),
+    )
+}
+
+impl Local {
+    /// Starts a queen for runs of `dir` (canonical) on a free port of this machine.
+    pub async fn start(dir: &Path) -> Result<Self, Failure> {
+        let fleeting = || TempDir::with_prefix("skep-run-").map_err(no_room);
+        let (app, data, fleeting) = match data_of(dir) {
+            Some(data) => match App::start(Config::local(data.clone())).await {
+                Ok(app) => (app, data, None),
+                // Another run of this folder, or a place where nothing can be written: this run leaves no history.
+                Err(AppError::Store(StoreError::InUse(_) | StoreError::File { .. } | StoreError::Database(_))) => {
+                    let temp = fleeting()?;
+                    let app = App::start(Config::local(temp.path().to_owned())).await;
+                    (app.map_err(broken)?, temp.path().to_owned(), Some(temp))
+                }
+                Err(error) => return Err(broken(error)),
+            },
+            None => {
+                let temp = fleeting()?;
+                let app = App::start(Config::local(temp.path().to_owned())).await;
+                (app.map_err(broken)?, temp.path().to_owned(), Some(temp))
+            }
+        };
+        // The store's lock is ours, so whoever made these is gone.
+        remove_leftovers(&data);
+        let scratch = tempfile::Builder::new()
+            .prefix(SCRATCH)
+            .tempdir_in(&data)
+            .map_err(no_room)?;
+        let url = app.url().to_owned();
+        let stop_queen = CancellationToken::new();
+        let queen = tokio::spawn(app.serve(stop_queen.clone()));
+        Ok(Self {
+            url,
+            data,
+            scratch,
+            fleeting,
+            stop_queen,
+            queen,
+        })
+    }
+
+    /// The queen's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A folder that vanishes at the end.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Where the history of this folder stays, if it does.
+    pub fn kept(&self) -> Option<&Path> {
+        self.fleeting.is_none().then_some(&*self.data)
+    }
+
+    /// Starts the drone with the caller's PATH and one slot a processor, unless `capacity` says otherwise.
+    pub fn start_drone(&mut self, _capacity: Option<u32>, _labels: &[String]) -> Result<(), Failure> {
+        Err(Failure::new(
+            exit::LOST,
+            "the embedded drone is not there yet: start a queen and a drone, and give --queen URL",
+        ))
+    }
+
+    /// Ends drone and queen and removes everything that is not history. `hurry`: kill what still runs.
+    pub async fn stop(self, _hurry: bool) {
+        self.stop_queen.cancel();
+        match self.queen.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => complain(&format!("warning: the embedded queen ended badly: {error}")),
+            Err(error) => complain(&format!("warning: the embedded queen ended badly: {error}")),
+        }
+        let place = self.scratch.path().to_owned();
+        if let Err(error) = self.scratch.close() {
+            complain(&format!("warning: {} could not be removed: {error}", place.display()));
+        }
+    }
+}
+
+/// The runner and the number of test files that a drone would find in `dir`, or why it would find none.
+pub fn detect(_dir: &Path) -> Result<(String, usize), String> {
+    Err("nothing is detected yet".into())
+}
+
+fn broken(error: AppError) -> Failure {
+    Failure::new(exit::LOST, format!("the embedded queen cannot start: {error}"))
+}
+
+fn remove_leftovers(data: &Path) {
+    let Ok(entries) = std::fs::read_dir(data) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+            // What cannot be removed now is tried again by the next run.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_folder_has_a_history_of_its_own() {
+        let (a, b) = (data_of(Path::new("/a")), data_of(Path::new("/b")));
+        assert_ne!(a, b);
+        assert_eq!(a, data_of(Path::new("/a")));
+    }
+
+    #[test]
+    fn leftovers_of_killed_runs_go_and_the_rest_stays() {
+        let data = TempDir::new().unwrap();
+        std::fs::create_dir_all(data.path().join("run-abc/drone")).unwrap();
+        std::fs::write(data.path().join("queen.db"), "x").unwrap();
+        remove_leftovers(data.path());
+        let left: Vec<_> = std::fs::read_dir(data.path())
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
+        assert_eq!(left, ["queen.db"]);
+    }
+}
