@@ -8,6 +8,8 @@ use shared::outcome::{FileOutcome, FileResult};
 const WEIGHT: f64 = 0.3;
 /// A single run counts as at most this many times longer or shorter than the mean.
 const CLIP: f64 = 4.0;
+/// Milliseconds up to which a run is never an outlier.
+const NOISE: f64 = 100.0;
 /// A year: whatever a drone claims, no sum of durations runs over.
 const LONGEST: f64 = 365.0 * 86_400_000.0;
 
@@ -42,7 +44,7 @@ impl Learned {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds, far below 2^52")]
         match normal {
             Some(ms) => self.time((ms as f64).min(LONGEST)),
-            None if self.timed == 0 => self.mean = result.duration.clamp(0.0, LONGEST),
+            None if self.timed == 0 && result.duration.is_finite() => self.mean = result.duration.clamp(0.0, LONGEST),
             None => {}
         }
         true
@@ -52,11 +54,11 @@ impl Learned {
         if self.timed == 0 {
             self.mean = ms;
         } else {
-            let base = self.mean.max(1.0);
             // A plain mean while there are few runs, so that the first one does not weigh for ever.
             #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
             let weight = WEIGHT.max(1.0 / (self.timed + 1) as f64);
-            self.mean += weight * (ms.clamp(base / CLIP, base * CLIP) - self.mean);
+            let clipped = ms.clamp(self.mean / CLIP, (self.mean * CLIP).max(NOISE));
+            self.mean += weight * (clipped - self.mean);
         }
         self.timed += 1;
     }

@@ -1,0 +1,232 @@
+//! Results, cases, durations, projects and tokens.
+
+use super::{Bench, fixture::*};
+use queen::store::{AccessRole, AccessToken, Batch, CasePart, StoreError};
+use shared::{
+    Attempt, JobState, Num, Timestamp,
+    outcome::{CaseOutcome, CaseResult, FileOutcome},
+};
+
+fn cases(names: &[&str]) -> Vec<CaseResult> {
+    let case = |name: &&str| CaseResult {
+        name: (*name).into(),
+        outcome: CaseOutcome::XFailed,
+        duration: Some(1.5),
+        message: Some("because\n".repeat(50)),
+        file: None,
+        line: Some(3),
+    };
+    names.iter().map(case).collect()
+}
+
+#[tokio::test]
+async fn cases_come_back_in_the_order_of_their_parts() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let part = |num, attempt, names: &[&str]| CasePart {
+        job: job_id("j"),
+        num: Num(num),
+        attempt: Attempt(attempt),
+        cases: cases(names),
+    };
+    for parts in [
+        vec![part(1, 1, &["b", "a"]), part(1, 2, &["other attempt"]), part(1, 1, &[])],
+        vec![part(2, 1, &["other command"]), part(1, 1, &["c"])],
+    ] {
+        let mut batch = Batch::default();
+        batch.cases = parts;
+        store.commit(batch).await.unwrap();
+    }
+    let of = async |num, attempt| store.cases(&job_id("j"), Num(num), Attempt(attempt)).await.unwrap();
+    assert_eq!(of(1, 1).await, cases(&["b", "a", "c"]));
+    assert_eq!(of(1, 2).await, cases(&["other attempt"]));
+    assert_eq!(of(9, 1).await, []);
+}
+
+#[tokio::test]
+async fn one_attempt_has_one_result() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let mut batch = Batch::default();
+    batch.results = vec![result("j", "x.py", 1, 5, FileOutcome::Passed)];
+    store.commit(batch.clone()).await.unwrap();
+    batch.results.insert(0, result("j", "y.py", 1, 5, FileOutcome::Passed));
+    let error = store.commit(batch).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Refused(why) if why.contains("attempt 1 of x.py already")),
+        "{error}"
+    );
+    assert_eq!(store.history(&project("a/b")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn history_is_learned_with_the_result() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let mut batch = Batch::default();
+    batch.results = vec![
+        result("j", "slow.py", 1, 10, FileOutcome::Failed),
+        result("j", "slow.py", 2, 20, FileOutcome::Flaky),
+        result("j", "fast.py", 3, 30, FileOutcome::TimedOut),
+        result("j", "never.py", 4, 40, FileOutcome::NotRun),
+    ];
+    (batch.results[0].normal_duration, batch.results[1].normal_duration) = (Some(1_000), Some(2_000));
+    batch.results[2].normal_duration = None;
+    store.commit(batch).await.unwrap();
+    let history = store.history(&project("a/b")).await.unwrap();
+    let told: Vec<_> = history
+        .iter()
+        .map(|file| {
+            (
+                file.path.as_str(),
+                file.duration,
+                file.runs,
+                file.bad,
+                file.flaky,
+                file.failed,
+                file.last.0,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("slow.py", 1_500, 2, 1, 1, false, 20),
+            ("fast.py", 13, 1, 1, 0, true, 30)
+        ]
+    );
+    let paths = ["new.py", "fast.py", "slow.py", "fast.py", "it's \"quoted\""].map(String::from);
+    let expect = store.expectations(&project("a/b"), &paths).await.unwrap();
+    let told: Vec<_> = expect
+        .iter()
+        .map(|one| one.map(|one| (one.duration, one.failed)))
+        .collect();
+    assert_eq!(
+        told,
+        [None, Some((13, true)), Some((1_500, false)), Some((13, true)), None]
+    );
+    assert!(
+        store
+            .expectations(&project("c/d"), &paths)
+            .await
+            .unwrap()
+            .iter()
+            .all(Option::is_none)
+    );
+    assert_eq!(store.history(&project("c/d")).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn past_runs_are_newest_first_and_at_most_a_hundred() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let mut batch = Batch::default();
+    batch.results = (1..=120)
+        .map(|n| result("j", "x.py", n, i64::from(n), FileOutcome::Empty))
+        .collect();
+    store.commit(batch).await.unwrap();
+    let runs = store.past_runs(&project("a/b"), "x.py").await.unwrap();
+    let at: Vec<_> = runs.iter().map(|run| run.at.0).collect();
+    assert_eq!(at, (21..=120).rev().collect::<Vec<_>>());
+    let run = &runs[0];
+    assert_eq!(
+        (run.job.as_str(), run.outcome, run.duration),
+        ("j", FileOutcome::Empty, 12.5)
+    );
+    assert_eq!(store.past_runs(&project("a/b"), "y.py").await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn projects_show_their_newest_job() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    for (id, name, at, state) in [
+        ("z1", "z/z", 5, JobState::Failed),
+        ("a2", "a/b", 9, JobState::Running),
+        ("a1", "a/b", 3, JobState::Passed),
+    ] {
+        store.commit(submit(data(id, name), at, state)).await.unwrap();
+    }
+    let projects = store.projects().await.unwrap();
+    let told: Vec<_> = projects
+        .iter()
+        .map(|p| {
+            (
+                p.project.as_str(),
+                p.jobs,
+                p.last_job.clone(),
+                p.last_state,
+                p.last_submitted,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "a/b",
+                2,
+                Some(job_id("a2")),
+                Some(JobState::Running),
+                Some(Timestamp(9))
+            ),
+            ("z/z", 1, Some(job_id("z1")), Some(JobState::Failed), Some(Timestamp(5))),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_found_by_hash_and_taken_away_by_id() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let token = |id: &str, role, created| AccessToken {
+        id: id.into(),
+        name: "laptop".into(),
+        role,
+        created: Timestamp(created),
+    };
+    let roles = [
+        AccessRole::Drone,
+        AccessRole::Read,
+        AccessRole::Trigger,
+        AccessRole::Admin,
+    ];
+    for (n, role) in (1u8..).zip(roles) {
+        store
+            .add_token(&token(&format!("t{n}"), role, 100 - i64::from(n)), [n; 32])
+            .await
+            .unwrap();
+    }
+    for taken in [("t1", 9), ("t9", 1)] {
+        let error = store
+            .add_token(&token(taken.0, AccessRole::Read, 1), [taken.1; 32])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Refused(_)), "{error}");
+    }
+    let found = store.token([2; 32]).await.unwrap().unwrap();
+    assert_eq!(
+        (found.id.as_str(), found.name.as_str(), found.role),
+        ("t2", "laptop", AccessRole::Read)
+    );
+    assert!(store.token([9; 32]).await.unwrap().is_none());
+    let all = store.tokens().await.unwrap();
+    let told: Vec<_> = all.iter().map(|token| (token.id.as_str(), token.role)).collect();
+    assert_eq!(
+        told,
+        [
+            ("t4", AccessRole::Admin),
+            ("t3", AccessRole::Trigger),
+            ("t2", AccessRole::Read),
+            ("t1", AccessRole::Drone)
+        ],
+        "oldest first"
+    );
+    assert!(store.remove_token("t2").await.unwrap());
+    assert!(!store.remove_token("t2").await.unwrap());
+    assert!(store.token([2; 32]).await.unwrap().is_none());
+}

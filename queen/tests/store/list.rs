@@ -1,0 +1,232 @@
+//! Pages of jobs: every filter, alone and together, equals what a plain walk over all jobs says.
+
+use super::{Bench, fixture::*};
+use queen::store::{Batch, Cursor, JobFilter, Store};
+use serde_json::json;
+use shared::{JobData, JobState, Timestamp};
+
+const STATES: [JobState; 6] = [
+    JobState::Queued,
+    JobState::Running,
+    JobState::Passed,
+    JobState::Failed,
+    JobState::Errored,
+    JobState::Cancelled,
+];
+
+/// A job whose every property comes from its number.
+fn job(n: usize) -> (JobData, i64, JobState) {
+    let branch = ["main", "dev", "50%_x"][n % 3];
+    let mut job = json!({
+        "job_id": format!("job-{}", n * 7_919 % 1_000), "project": (["a/b", "a/c", "Org/Sub/x"][n / 2 % 3]),
+        "trigger": {"type": (["manual", "push"][n % 2]), "timestamp": 1, "message": format!("Message {} \"q\" naïve", n % 10)},
+    });
+    if n % 5 != 0 {
+        job["ref"] = json!({"branch": branch});
+    }
+    if n % 4 != 0 {
+        let name = ["Ann", "Bob"][n % 2];
+        job["trigger"]["author"] = json!({"name": name, "username": name, "email": format!("{n}@x.org")});
+    }
+    // Some are submitted in the same millisecond.
+    let at = i64::try_from(n / 3).unwrap();
+    (JobData::parse(&job.to_string()).unwrap(), at, STATES[n % STATES.len()])
+}
+
+fn wanted(filter: &JobFilter, (data, at, state): &(JobData, i64, JobState)) -> bool {
+    let id = data.job_id.as_ref().unwrap();
+    let author = data.trigger.author.clone().unwrap_or_default();
+    let has = |text: &str, part: &str| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
+    filter.project.as_ref().is_none_or(|project| *project == data.project)
+        && filter
+            .branch
+            .as_deref()
+            .is_none_or(|branch| data.branch() == Some(branch))
+        && filter.trigger.as_ref().is_none_or(|kind| *kind == data.trigger.kind)
+        && (filter.states.is_empty() || filter.states.contains(state))
+        && filter
+            .author
+            .as_ref()
+            .is_none_or(|name| [author.name, author.username, author.email].contains(&Some(name.clone())))
+        && filter
+            .before
+            .as_ref()
+            .is_none_or(|before| (*at, id) < (before.submitted.0, &before.id))
+        && filter.text.as_ref().is_none_or(|text| {
+            has(id.as_str(), text)
+                || has(data.project.as_str(), text)
+                || data.branch().is_some_and(|branch| has(branch, text))
+                || has(&data.trigger.message, text)
+        })
+}
+
+async fn fill(store: &dyn Store, count: usize) -> Vec<(JobData, i64, JobState)> {
+    let mut jobs: Vec<_> = (0..count).map(job).collect();
+    for part in jobs.chunks(500) {
+        let mut batch = Batch::default();
+        for (data, at, state) in part {
+            let one = submit(data.clone(), *at, *state);
+            batch.submitted.extend(one.submitted);
+            batch.records.extend(one.records);
+        }
+        store.commit(batch).await.unwrap();
+    }
+    jobs.sort_by(|a, b| (b.1, &b.0.job_id).cmp(&(a.1, &a.0.job_id)));
+    jobs
+}
+
+fn filters() -> Vec<JobFilter> {
+    let none = JobFilter::default;
+    let text = |text: &str| JobFilter {
+        text: Some(text.into()),
+        ..none()
+    };
+    let author = |name: &str| JobFilter {
+        author: Some(name.into()),
+        ..none()
+    };
+    let states = |states: &[JobState]| JobFilter {
+        states: states.to_vec(),
+        ..none()
+    };
+    vec![
+        none(),
+        JobFilter {
+            project: Some(project("a/b")),
+            ..none()
+        },
+        JobFilter {
+            project: Some(project("no/such")),
+            ..none()
+        },
+        JobFilter {
+            branch: Some("main".into()),
+            ..none()
+        },
+        states(&[JobState::Failed]),
+        states(&[JobState::Passed, JobState::Queued, JobState::Passed]),
+        states(&STATES),
+        author("Ann"),
+        author("7@x.org"),
+        author("Nobody"),
+        JobFilter {
+            trigger: Some("push".into()),
+            ..none()
+        },
+        text("message 3"),
+        text("ORG/"),
+        text("job-7"),
+        text("%_"),
+        text("\\"),
+        text("a"),
+        text("\"q\" NAïVE"),
+        text("no such text"),
+        text(""),
+        text(&"long".repeat(30_000)),
+        JobFilter {
+            states: vec![JobState::Failed, JobState::Running],
+            author: Some("Bob".into()),
+            ..none()
+        },
+        JobFilter {
+            project: Some(project("a/c")),
+            branch: Some("dev".into()),
+            states: vec![JobState::Failed, JobState::Running, JobState::Passed],
+            trigger: Some("manual".into()),
+            ..none()
+        },
+        JobFilter {
+            project: Some(project("a/b")),
+            states: vec![JobState::Queued, JobState::Failed],
+            author: Some("Ann".into()),
+            text: Some("job-".into()),
+            ..none()
+        },
+    ]
+}
+
+#[tokio::test]
+async fn every_filter_pages_through_what_a_plain_walk_finds() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let jobs = fill(&*store, 300).await;
+    for mut filter in filters() {
+        for limit in [1, 7, 500] {
+            let expected: Vec<_> = jobs
+                .iter()
+                .filter(|job| wanted(&filter, job))
+                .map(|job| job.0.job_id.clone().unwrap())
+                .collect();
+            // A page of one is asked for a few times only.
+            let expected = &expected[..expected.len().min(usize::try_from(limit).unwrap() * 9)];
+            filter.limit = limit;
+            let mut found = Vec::new();
+            while found.len() < expected.len() {
+                let page = store.jobs(&filter).await.unwrap();
+                let Some(last) = page.last() else { break };
+                assert!(page.len() <= usize::try_from(limit).unwrap());
+                filter.before = Some(Cursor {
+                    submitted: last.submitted,
+                    id: last.row.id.clone(),
+                });
+                assert!(page.iter().all(|job| job.data.job_id.as_ref() == Some(&job.row.id)));
+                found.extend(page.into_iter().map(|job| job.row.id));
+            }
+            found.truncate(expected.len());
+            assert_eq!(found, expected, "{filter:?}");
+            if expected.is_empty() {
+                assert_eq!(store.jobs(&filter).await.unwrap().len(), 0, "{filter:?}");
+            }
+            filter.before = None;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_in_very_many_jobs_is_found_as_well() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let mut batch = Batch::default();
+    for n in 0..2_500 {
+        let one = submit(data(&format!("needle-{n:04}"), "a/b"), n, JobState::Passed);
+        batch.submitted.extend(one.submitted);
+        batch.records.extend(one.records);
+    }
+    store.commit(batch).await.unwrap();
+    let mut filter = JobFilter {
+        text: Some("Needle-".into()),
+        limit: 2,
+        ..JobFilter::default()
+    };
+    let ids = |page: Vec<queen::store::StoredJob>| page.into_iter().map(|job| job.row.id).collect::<Vec<_>>();
+    let newest = [job_id("needle-2499"), job_id("needle-2498")];
+    assert_eq!(ids(store.jobs(&filter).await.unwrap()), newest);
+    filter.before = Some(Cursor {
+        submitted: Timestamp(1),
+        id: job_id("needle-0001"),
+    });
+    assert_eq!(ids(store.jobs(&filter).await.unwrap()), [job_id("needle-0000")]);
+    filter.limit = 0;
+    assert_eq!(store.jobs(&filter).await.unwrap().len(), 1, "a limit of 0 is 1");
+    (filter.before, filter.limit) = (None, 9_999);
+    assert_eq!(store.jobs(&filter).await.unwrap().len(), 500);
+}
+
+#[tokio::test]
+async fn a_list_follows_the_state_of_its_jobs() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let with = |state| JobFilter {
+        states: vec![state],
+        limit: 5,
+        ..JobFilter::default()
+    };
+    assert_eq!(store.jobs(&with(JobState::Queued)).await.unwrap().len(), 1);
+    let mut batch = Batch::default();
+    batch.records = vec![scheduler::Record::Job(row("j", JobState::Failed))];
+    store.commit(batch).await.unwrap();
+    assert_eq!(store.jobs(&with(JobState::Queued)).await.unwrap().len(), 0);
+    let found = store.jobs(&with(JobState::Failed)).await.unwrap();
+    assert_eq!(found[0].row, row("j", JobState::Failed));
+}

@@ -1,0 +1,36 @@
+//! What every store must do, whatever database is under it: the suite is written against `&dyn Store`.
+//!
+//! A second database joins by one more line in [`Bench::open`]. What is SQLite's own (files, locks, the key) is in
+//! `store_sqlite.rs`.
+
+#[path = "store/events.rs"]
+mod events;
+#[path = "store/fixture.rs"]
+mod fixture;
+#[path = "store/history.rs"]
+mod history;
+#[path = "store/jobs.rs"]
+mod jobs;
+#[path = "store/list.rs"]
+mod list;
+
+use queen::store::{SqliteStore, Store};
+use std::sync::Arc;
+
+/// A fresh database and a way to open it again.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Opens the database, as a queen that starts does.
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(self.dir.path()).await.unwrap())
+    }
+}
