@@ -3,6 +3,8 @@
 //! A second database joins by one more line in [`Bench::open`]. What is SQLite's own (files, locks, the key) is in
 //! `store_sqlite.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]
+
 #[path = "store/events.rs"]
 mod events;
 #[path = "store/fixture.rs"]

@@ -148,3 +148,19 @@ pub fn submit(data: JobData, at: i64, state: JobState) -> Batch {
         ..Batch::default()
     }
 }
+
+/// A batch of nothing but rows.
+pub fn records(records: impl IntoIterator<Item = Record>) -> Batch {
+    Batch {
+        records: records.into_iter().collect(),
+        ..Batch::default()
+    }
+}
+
+/// A batch of nothing but results.
+pub fn results(results: impl IntoIterator<Item = AttemptResult>) -> Batch {
+    Batch {
+        results: results.into_iter().collect(),
+        ..Batch::default()
+    }
+}

@@ -34,8 +34,10 @@ async fn cases_come_back_in_the_order_of_their_parts() {
         vec![part(1, 1, &["b", "a"]), part(1, 2, &["other attempt"]), part(1, 1, &[])],
         vec![part(2, 1, &["other command"]), part(1, 1, &["c"])],
     ] {
-        let mut batch = Batch::default();
-        batch.cases = parts;
+        let batch = Batch {
+            cases: parts,
+            ..Batch::default()
+        };
         store.commit(batch).await.unwrap();
     }
     let of = async |num, attempt| store.cases(&job_id("j"), Num(num), Attempt(attempt)).await.unwrap();
@@ -49,8 +51,7 @@ async fn one_attempt_has_one_result() {
     let bench = Bench::new();
     let store = bench.open().await;
     store.commit(new_job("j", "a/b", 1)).await.unwrap();
-    let mut batch = Batch::default();
-    batch.results = vec![result("j", "x.py", 1, 5, FileOutcome::Passed)];
+    let mut batch = results([result("j", "x.py", 1, 5, FileOutcome::Passed)]);
     store.commit(batch.clone()).await.unwrap();
     batch.results.insert(0, result("j", "y.py", 1, 5, FileOutcome::Passed));
     let error = store.commit(batch).await.unwrap_err();
@@ -66,13 +67,12 @@ async fn history_is_learned_with_the_result() {
     let bench = Bench::new();
     let store = bench.open().await;
     store.commit(new_job("j", "a/b", 1)).await.unwrap();
-    let mut batch = Batch::default();
-    batch.results = vec![
+    let mut batch = results([
         result("j", "slow.py", 1, 10, FileOutcome::Failed),
         result("j", "slow.py", 2, 20, FileOutcome::Flaky),
         result("j", "fast.py", 3, 30, FileOutcome::TimedOut),
         result("j", "never.py", 4, 40, FileOutcome::NotRun),
-    ];
+    ]);
     (batch.results[0].normal_duration, batch.results[1].normal_duration) = (Some(1_000), Some(2_000));
     batch.results[2].normal_duration = None;
     store.commit(batch).await.unwrap();
@@ -124,11 +124,8 @@ async fn past_runs_are_newest_first_and_at_most_a_hundred() {
     let bench = Bench::new();
     let store = bench.open().await;
     store.commit(new_job("j", "a/b", 1)).await.unwrap();
-    let mut batch = Batch::default();
-    batch.results = (1..=120)
-        .map(|n| result("j", "x.py", n, i64::from(n), FileOutcome::Empty))
-        .collect();
-    store.commit(batch).await.unwrap();
+    let many = (1..=120).map(|n| result("j", "x.py", n, i64::from(n), FileOutcome::Empty));
+    store.commit(results(many)).await.unwrap();
     let runs = store.past_runs(&project("a/b"), "x.py").await.unwrap();
     let at: Vec<_> = runs.iter().map(|run| run.at.0).collect();
     assert_eq!(at, (21..=120).rev().collect::<Vec<_>>());

@@ -6,13 +6,6 @@ use scheduler::{FileState, LeaseState, Record};
 use serde_json::json;
 use shared::{Attempt, Incarnation, JobData, JobState, Seq, Timestamp, outcome::FileOutcome};
 
-fn records(records: impl IntoIterator<Item = Record>) -> Batch {
-    Batch {
-        records: records.into_iter().collect(),
-        ..Batch::default()
-    }
-}
-
 fn applied(drone_id: &str, incarnation: &str, n: u64) -> Batch {
     Batch {
         applied: vec![Applied {
@@ -168,8 +161,7 @@ async fn a_file_shows_the_result_of_its_last_attempt() {
         (Some(Timestamp(50)), FileOutcome::Failed)
     );
     assert_eq!((files[1].at, files[1].result.is_none()), (None, true));
-    let mut batch = Batch::default();
-    batch.results = vec![result("j", &path, 2, 60, FileOutcome::Passed)];
+    let batch = results([result("j", &path, 2, 60, FileOutcome::Passed)]);
     store.commit(batch.clone()).await.unwrap();
     let files = store.files(&job_id("j")).await.unwrap();
     assert_eq!(files[0].result, Some(batch.results[0].result.clone()));

@@ -223,9 +223,8 @@ async fn a_list_follows_the_state_of_its_jobs() {
         ..JobFilter::default()
     };
     assert_eq!(store.jobs(&with(JobState::Queued)).await.unwrap().len(), 1);
-    let mut batch = Batch::default();
-    batch.records = vec![scheduler::Record::Job(row("j", JobState::Failed))];
-    store.commit(batch).await.unwrap();
+    let failed = scheduler::Record::Job(row("j", JobState::Failed));
+    store.commit(records([failed])).await.unwrap();
     assert_eq!(store.jobs(&with(JobState::Queued)).await.unwrap().len(), 0);
     let found = store.jobs(&with(JobState::Failed)).await.unwrap();
     assert_eq!(found[0].row, row("j", JobState::Failed));

@@ -245,3 +245,7 @@ pub fn file(row: &SqliteRow, job: &JobId) -> Result<FileRow, StoreError> {
         failed_before: get(row, "failed_before")?,
     })
 }
+
+#[cfg(test)]
+#[path = "list_plan.rs"]
+mod plan;

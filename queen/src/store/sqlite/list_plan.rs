@@ -1,0 +1,105 @@
+//! The plans of pages: each filter walks an index in the page's order and stops when the page is full, so that no page
+//! grows slower with the number of jobs.
+
+use super::{JobFilter, page_query};
+use crate::store::{Cursor, SqliteStore};
+use shared::{JobId, JobState, Project, Timestamp};
+use sqlx::Row;
+
+async fn plan(store: &SqliteStore, filter: &JobFilter, candidates: Option<&str>) -> String {
+    let query = page_query(filter, candidates).into_string();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
+        .fetch_all(&store.0.readers)
+        .await
+        .unwrap();
+    let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    steps.join("\n")
+}
+
+#[tokio::test]
+async fn every_filter_walks_an_index_in_the_order_of_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).await.unwrap();
+    let before = Cursor {
+        submitted: Timestamp(1),
+        id: JobId::new("x").unwrap(),
+    };
+    let none = || JobFilter {
+        limit: 50,
+        before: Some(before.clone()),
+        ..JobFilter::default()
+    };
+    let project = || JobFilter {
+        project: Some(Project::new("a/b").unwrap()),
+        ..none()
+    };
+    let x = || Some("x".to_owned());
+    let two = vec![JobState::Failed, JobState::Passed];
+    for (filter, walk) in [
+        (none(), "INDEX jobs_newest ("),
+        (project(), "INDEX jobs_by_project (project=? AND "),
+        (
+            JobFilter { branch: x(), ..none() },
+            "INDEX jobs_by_branch (branch=? AND ",
+        ),
+        (
+            JobFilter {
+                branch: x(),
+                ..project()
+            },
+            "INDEX jobs_by_project_branch (project=? AND branch=? AND ",
+        ),
+        (
+            JobFilter {
+                states: two[..1].to_vec(),
+                ..none()
+            },
+            "INDEX jobs_by_state (state=? AND ",
+        ),
+        (
+            JobFilter {
+                states: two.clone(),
+                ..none()
+            },
+            "INDEX jobs_by_state (state=? AND ",
+        ),
+        (
+            JobFilter {
+                states: two.clone(),
+                ..project()
+            },
+            "INDEX jobs_by_project_state (project=? AND state=? AND ",
+        ),
+        (
+            JobFilter { author: x(), ..none() },
+            "a USING PRIMARY KEY (author=? AND ",
+        ),
+        (
+            JobFilter {
+                author: x(),
+                states: two.clone(),
+                ..project()
+            },
+            "a USING PRIMARY KEY (author=? AND ",
+        ),
+        (JobFilter { trigger: x(), ..none() }, "INDEX jobs_by_kind (kind=? AND "),
+        (JobFilter { text: x(), ..none() }, "INDEX jobs_newest ("),
+    ] {
+        let plan = plan(&store, &filter, None).await;
+        let walks = if filter.states.len() > 1 && filter.author.is_none() {
+            2
+        } else {
+            1
+        };
+        assert_eq!(
+            plan.matches(&format!("{walk}(submitted,id)<(?,?))")).count(),
+            walks,
+            "{plan}"
+        );
+        // One sort for the rows of the page, and one that merges several walks: both of a page's size.
+        assert_eq!(plan.matches("TEMP B-TREE").count(), walks, "{plan}");
+    }
+    let rare = plan(&store, &JobFilter { text: x(), ..none() }, Some("\"xyz\"")).await;
+    assert!(rare.contains("SCAN job_text VIRTUAL TABLE INDEX 0:M"), "{rare}");
+    assert!(rare.contains("SEARCH jobs USING INTEGER PRIMARY KEY"), "{rare}");
+}
