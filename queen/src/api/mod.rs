@@ -1,17 +1,115 @@
-//! The HTTP side of the queen: routes, and the layers around them.
+//! The queen's HTTP side: addresses, layers, and nothing that decides.
+//!
+//! Read `jobs.rs` for what an endpoint looks like, `auth.rs` for who may ask, `follow.rs` for how a job's events get
+//! out without a gap. The API knows the engine, the store and the bus; none of them knows it.
 
+mod assets;
+mod auth;
+mod drones;
+mod error;
+mod extract;
+mod follow;
+mod jobs;
+mod junit;
+mod live;
+mod log;
+pub mod metrics;
+mod openapi;
+mod output;
+mod present;
+mod projects;
+mod sse;
+pub mod tokens;
 pub mod view;
 
-use crate::{app::Context, hub};
+use crate::app::Context;
 use axum::{
     Router,
+    http::{HeaderValue, header},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
+use error::ApiError;
+use std::any::Any;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
-/// Every route of the queen.
+/// Where repositories that the queen holds are reached.
+const GIT: &str = "/git/";
+
+fn git_writes(_path: &str, _query: &str) -> bool {
+    true
+}
+
+/// Everything below `/api/v1`, with what OpenAPI says of it.
+fn api() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .merge(jobs::router())
+        .merge(sse::router())
+        .merge(log::router())
+        .merge(junit::router())
+        .merge(drones::router())
+        .merge(projects::router())
+        .merge(tokens::router())
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    documented().split_for_parts().1
+}
+
+fn documented() -> OpenApiRouter<Context> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api())
+}
+
+/// The queen's HTTP service. Must be called within a tokio runtime: it keeps the metrics tidy while the queen runs.
 pub fn router(context: Context) -> Router {
-    Router::new()
-        .route("/api/v1/drone", any(hub::upgrade))
-        .route("/healthz", get(async || "alive\n"))
+    metrics::recorder();
+    context.connections.spawn(metrics::upkeep(context.clone()));
+    let (router, document) = documented().split_for_parts();
+    openapi::serve(router, document)
+        .route("/api/v1/live", any(live::upgrade))
+        .route("/api/v1/drone", any(crate::hub::upgrade))
+        .route("/healthz", get(metrics::healthz))
+        .route("/readyz", get(metrics::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/api/{*rest}", any(ApiError::unknown_route))
+        .route("/", get(assets::serve))
+        .route("/{*path}", get(assets::serve))
+        .method_not_allowed_fallback(ApiError::wrong_method)
+        .fallback(ApiError::unknown_route)
+        .layer(from_fn_with_state(context.clone(), auth::guard))
+        .layer(CompressionLayer::new())
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(assets::NOTHING),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ))
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(from_fn(metrics::count))
         .with_state(context)
+}
+
+fn on_panic(panic: Box<dyn Any + Send>) -> Response {
+    let why = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(why, "a request handler panicked");
+    ApiError::panicked().into_response()
 }

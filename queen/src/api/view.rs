@@ -1,9 +1,10 @@
 //! What the REST API answers, as types: the API writes them, the command line reads them, OpenAPI describes them.
 //!
-//! Times are Unix milliseconds, durations milliseconds. Secrets are never in here.
+//! Times are Unix milliseconds, durations milliseconds. Secrets are never in here. Read next:
+//! `present.rs`, which fills them.
 
-use crate::store::{AccessRole, FileHistory, StoredFile, StoredJob, StoredProject};
-use scheduler::{DroneStatus, Explain, FileState};
+use crate::store::AccessRole;
+use scheduler::FileState;
 use serde::{Deserialize, Serialize};
 use shared::{
     JobState, JobType,
@@ -188,14 +189,39 @@ pub struct DroneView {
 /// A project.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProjectView {
-    /// In short.
-    #[schema(value_type = Object)]
-    #[serde(flatten)]
-    pub project: StoredProject,
+    /// `owner/name`.
+    pub project: String,
+    /// Jobs it has had.
+    pub jobs: u64,
+    /// Its newest job.
+    pub last_job: Option<String>,
+    /// Where that one stands.
+    #[schema(value_type = Option<String>)]
+    pub last_state: Option<JobState>,
+    /// When that one was submitted.
+    pub last_submitted: Option<i64>,
     /// Its files, slowest first; absent in lists.
-    #[schema(value_type = Option<Vec<Object>>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<Vec<FileHistory>>,
+    pub files: Option<Vec<FileHistoryView>>,
+}
+
+/// What is known of one test file of a project.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FileHistoryView {
+    /// Path.
+    pub path: String,
+    /// Usual milliseconds at speed 100.
+    pub duration: u64,
+    /// Runs counted.
+    pub runs: u64,
+    /// Runs that were bad.
+    pub bad: u64,
+    /// Runs that were flaky.
+    pub flaky: u64,
+    /// It was bad when it last ran.
+    pub failed: bool,
+    /// When it last ran.
+    pub last: i64,
 }
 
 /// The answer to a submission.
@@ -207,6 +233,47 @@ pub struct Submitted {
     pub repeated: bool,
     /// Where to look at it.
     pub url: String,
+}
+
+/// A job that waits.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WaitingView {
+    /// Which.
+    pub job: String,
+    /// Why, in words that follow "waits".
+    pub waits: String,
+    /// Since when.
+    pub since: i64,
+    /// The drone in whose backlog it is.
+    pub backlog: Option<String>,
+}
+
+/// A token without its value.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TokenView {
+    /// For revoking.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = String)]
+    pub role: AccessRole,
+    /// When it was made.
+    pub created: i64,
+}
+
+/// One past run of a test file.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PastRunView {
+    /// The job.
+    pub job: String,
+    /// How it ended.
+    #[schema(value_type = String)]
+    pub outcome: FileOutcome,
+    /// Milliseconds.
+    pub duration: f64,
+    /// When.
+    pub at: i64,
 }
 
 /// A new token; its value is shown this once.
@@ -228,117 +295,4 @@ pub struct ErrorView {
     pub error: String,
     /// A short word for programs.
     pub kind: String,
-}
-
-impl JobView {
-    /// From what the store has.
-    #[must_use]
-    pub fn of(job: &StoredJob) -> Self {
-        let (data, row) = (&job.data, &job.row);
-        Self {
-            id: row.id.to_string(),
-            project: data.project.to_string(),
-            state: row.state,
-            job_type: data.job_type,
-            branch: data.branch().map(Into::into),
-            commit: data.commit().map(Into::into),
-            repo: data.repo.as_ref().map(|repo| repo.url.clone()),
-            trigger: data.trigger.clone(),
-            user_id: data.user_id.clone(),
-            priority: data.priority,
-            labels: data.labels.clone(),
-            attempt: row.attempt,
-            submitted: job.submitted.0,
-            started: row.started.map(|at| at.0),
-            finished: row.finished.map(|at| at.0),
-            test_code: row.test_code,
-            deploy_code: row.deploy_code,
-            error: row.error.clone(),
-            cancel_reason: row.cancel.clone(),
-            runner: row.plan.as_ref().map(|plan| plan.runner.clone()),
-            files_total: row.files_total,
-            files_done: row.files_done,
-            files_bad: row.files_bad,
-            rerun_of: data.rerun_of.as_ref().map(ToString::to_string),
-            last_seq: job.last_seq.0,
-            now: None,
-        }
-    }
-}
-
-impl FileView {
-    /// From what the store has.
-    #[must_use]
-    pub fn of(file: StoredFile) -> Self {
-        let row = file.row;
-        let result = file.result;
-        Self {
-            path: row.path,
-            state: row.state,
-            outcome: row.outcome,
-            num: row.num.map(|num| num.0),
-            attempt: row.attempt.0,
-            drone: row.drone.map(Into::into),
-            duration: result.as_ref().map(|result| result.duration),
-            cpu: result.as_ref().and_then(|result| result.cpu),
-            peak_memory: result.as_ref().and_then(|result| result.peak_memory),
-            exit: result.as_ref().and_then(|result| result.exit),
-            cases: result.as_ref().map(|result| result.cases).unwrap_or_default(),
-            failures: result
-                .as_ref()
-                .map(|result| result.failures.clone())
-                .unwrap_or_default(),
-            stderr_tail: result.map(|result| result.stderr_tail).unwrap_or_default(),
-            expected: row.expect,
-        }
-    }
-}
-
-impl NowView {
-    /// From what the scheduler says.
-    #[must_use]
-    pub fn of(explain: Explain) -> Self {
-        Self {
-            waits: explain.waits,
-            expected_end: explain.expected_end.map(|at| at.0),
-            lower_bound: explain.lower_bound_ms,
-            running: explain
-                .running
-                .into_iter()
-                .map(|file| RunningView {
-                    num: file.num.0,
-                    path: file.path,
-                    drone: file.drone.into(),
-                    attempt: file.attempt.0,
-                    since: file.since.map(|at| at.0),
-                })
-                .collect(),
-            drones: explain.drones.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl DroneView {
-    /// From what the scheduler says.
-    #[must_use]
-    pub fn of(status: &DroneStatus) -> Self {
-        let info = &status.info;
-        Self {
-            id: status.drone.to_string(),
-            name: status.name.clone(),
-            connected: status.connected,
-            draining: status.draining,
-            speed: info.speed,
-            effective_speed: status.speed,
-            capacity: info.capacity,
-            active: status.active,
-            queued: status.queued,
-            labels: info.labels.clone(),
-            plugins: info.plugins.clone(),
-            runners: info.runners.clone(),
-            platform: info.platform.clone(),
-            version: info.version.clone(),
-            jobs: status.jobs.iter().map(ToString::to_string).collect(),
-        }
-    }
 }

@@ -1,0 +1,136 @@
+//! Who may do what, and from where, as tables.
+
+use super::*;
+use AccessRole::{Admin, Drone, Read, Trigger};
+
+#[test]
+fn every_address_demands_what_it_should() {
+    for (method, path, query, wanted) in [
+        ("GET", "/", "", Need::Nothing),
+        ("GET", "/app.js", "", Need::Nothing),
+        ("GET", "/jobs/x", "", Need::Nothing),
+        ("POST", "/", "", Need::Admin),
+        ("GET", "/metrics", "", Need::Read),
+        ("GET", "/api/v1/openapi.json", "", Need::Nothing),
+        ("GET", "/api/v1/jobs", "", Need::Read),
+        ("HEAD", "/api/v1/jobs/x/log", "", Need::Read),
+        ("GET", "/api/v1/live", "", Need::Read),
+        ("POST", "/api/v1/jobs", "", Need::Trigger),
+        ("POST", "/api/v1/jobs/x/cancel", "", Need::Trigger),
+        ("POST", "/api/v1/jobs/x/rerun", "", Need::Trigger),
+        ("POST", "/api/v1/drones/x/drain", "", Need::Admin),
+        ("GET", "/api/v1/drone", "", Need::Drone),
+        ("GET", "/api/v1/drones", "", Need::Read),
+        ("GET", "/api/v1/tokens", "", Need::Admin),
+        ("POST", "/api/v1/tokens", "", Need::Admin),
+        ("DELETE", "/api/v1/tokens/x", "", Need::Admin),
+        ("PUT", "/api/v1/jobsx", "", Need::Admin),
+        ("GET", "/api/v2/jobs", "", Need::Read),
+        ("PATCH", "/api/v2/jobs", "", Need::Admin),
+    ] {
+        assert_eq!(
+            need(&method.parse().unwrap(), path, query),
+            wanted,
+            "{method} {path}?{query}"
+        );
+    }
+}
+
+#[test]
+fn roles_include_those_below_them_and_drones_stand_alone() {
+    let needs = [
+        Need::Nothing,
+        Need::Fetch,
+        Need::Read,
+        Need::Trigger,
+        Need::Admin,
+        Need::Drone,
+    ];
+    for (access, may) in [
+        (Access::Open, [true; 6]),
+        (Access::Token(Admin), [true; 6]),
+        (Access::Token(Trigger), [true, true, true, true, false, false]),
+        (Access::Token(Read), [true, true, true, false, false, false]),
+        (Access::Token(Drone), [true, true, false, false, false, true]),
+    ] {
+        assert_eq!(needs.map(|need| access.may(need)), may, "{access:?}");
+        for need in needs {
+            assert_eq!(access.check(need).is_ok(), access.may(need));
+        }
+    }
+}
+
+fn headers(list: &[(HeaderName, &str)]) -> HeaderMap {
+    list.iter()
+        .map(|(name, value)| (name.clone(), value.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn only_names_of_this_machine_reach_an_open_queen() {
+    let mut config = Config::local("/nowhere".into());
+    config.public_url = Some("https://ci.example.org/skep".into());
+    for (host, ok) in [
+        ("localhost", true),
+        ("LOCALHOST:7874", true),
+        ("127.0.0.1:1", true),
+        ("127.9.9.9", true),
+        ("[::1]:7874", true),
+        ("ci.example.org", true),
+        ("ci.example.org:443", true),
+        ("evil.example.org", false),
+        ("localhost.example.org", false),
+        ("192.168.0.1", false),
+        ("0.0.0.0", false),
+        ("[::1", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            check_host(&config, &headers(&[(header::HOST, host)])).is_ok(),
+            ok,
+            "{host}"
+        );
+    }
+}
+
+#[test]
+fn only_pages_of_this_queen_may_change_anything() {
+    let mut config = Config::local("/nowhere".into());
+    config.public_url = Some("https://ci.example.org/skep".into());
+    for (host, origin, ok) in [
+        ("localhost:1", "http://localhost:1", true),
+        ("localhost:1", "https://localhost:1", true),
+        ("localhost:1", "http://localhost:2", false),
+        ("localhost:1", "http://127.0.0.1:1", false),
+        ("localhost:1", "https://ci.example.org", true),
+        ("localhost:1", "http://ci.example.org", false),
+        ("localhost:1", "null", false),
+        ("", "http://", false),
+        ("localhost:1", "file://localhost:1", false),
+    ] {
+        let headers = headers(&[(header::HOST, host), (header::ORIGIN, origin)]);
+        assert_eq!(check_origin(&config, &headers).is_ok(), ok, "{origin} at {host}");
+    }
+    assert!(check_origin(&config, &HeaderMap::new()).is_ok());
+}
+
+#[test]
+fn tokens_come_as_bearer_or_as_the_password_of_basic() {
+    let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+    for (value, token) in [
+        ("Bearer abc".to_owned(), Some("abc")),
+        ("bearer  abc ".into(), Some("abc")),
+        (basic("git:abc"), Some("abc")),
+        (basic(":a:b"), Some("a:b")),
+        (basic("abc"), None),
+        (basic("abc:"), None),
+        ("Basic %".into(), None),
+        ("Bearer ".into(), None),
+        ("Digest x".into(), None),
+        ("abc".into(), None),
+    ] {
+        let found = presented(&headers(&[(header::AUTHORIZATION, &value)]));
+        assert_eq!(found.ok().flatten().as_deref(), token, "{value}");
+    }
+    assert_eq!(presented(&HeaderMap::new()), Ok(None));
+}

@@ -1,0 +1,190 @@
+//! Fills the types of `view.rs` from what the store and the scheduler have.
+//!
+//! Nothing is decided or looked up here. Read next: `jobs.rs`.
+
+use super::view::{
+    DroneView, FileHistoryView, FileView, JobView, NowView, PastRunView, ProjectView, RunningView, TokenView,
+    WaitingView,
+};
+use crate::store::{AccessToken, FileHistory, PastRun, StoredFile, StoredJob, StoredProject};
+use scheduler::{DroneStatus, Explain, Waiting};
+
+impl JobView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(job: &StoredJob) -> Self {
+        let (data, row) = (&job.data, &job.row);
+        Self {
+            id: row.id.to_string(),
+            project: data.project.to_string(),
+            state: row.state,
+            job_type: data.job_type,
+            branch: data.branch().map(Into::into),
+            commit: data.commit().map(Into::into),
+            repo: data.repo.as_ref().map(|repo| repo.url.clone()),
+            trigger: data.trigger.clone(),
+            user_id: data.user_id.clone(),
+            priority: data.priority,
+            labels: data.labels.clone(),
+            attempt: row.attempt,
+            submitted: job.submitted.0,
+            started: row.started.map(|at| at.0),
+            finished: row.finished.map(|at| at.0),
+            test_code: row.test_code,
+            deploy_code: row.deploy_code,
+            error: row.error.clone(),
+            cancel_reason: row.cancel.clone(),
+            runner: row.plan.as_ref().map(|plan| plan.runner.clone()),
+            files_total: row.files_total,
+            files_done: row.files_done,
+            files_bad: row.files_bad,
+            rerun_of: data.rerun_of.as_ref().map(ToString::to_string),
+            last_seq: job.last_seq.0,
+            now: None,
+        }
+    }
+}
+
+impl FileView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(file: StoredFile) -> Self {
+        let row = file.row;
+        let result = file.result;
+        Self {
+            path: row.path,
+            state: row.state,
+            outcome: row.outcome,
+            num: row.num.map(|num| num.0),
+            attempt: row.attempt.0,
+            drone: row.drone.map(Into::into),
+            duration: result.as_ref().map(|result| result.duration),
+            cpu: result.as_ref().and_then(|result| result.cpu),
+            peak_memory: result.as_ref().and_then(|result| result.peak_memory),
+            exit: result.as_ref().and_then(|result| result.exit),
+            cases: result.as_ref().map(|result| result.cases).unwrap_or_default(),
+            failures: result
+                .as_ref()
+                .map(|result| result.failures.clone())
+                .unwrap_or_default(),
+            stderr_tail: result.map(|result| result.stderr_tail).unwrap_or_default(),
+            expected: row.expect,
+        }
+    }
+}
+
+impl NowView {
+    /// From what the scheduler says.
+    #[must_use]
+    pub fn of(explain: Explain) -> Self {
+        Self {
+            waits: explain.waits,
+            expected_end: explain.expected_end.map(|at| at.0),
+            lower_bound: explain.lower_bound_ms,
+            running: explain
+                .running
+                .into_iter()
+                .map(|file| RunningView {
+                    num: file.num.0,
+                    path: file.path,
+                    drone: file.drone.into(),
+                    attempt: file.attempt.0,
+                    since: file.since.map(|at| at.0),
+                })
+                .collect(),
+            drones: explain.drones.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl DroneView {
+    /// From what the scheduler says.
+    #[must_use]
+    pub fn of(drone: DroneStatus) -> Self {
+        Self {
+            id: drone.drone.into(),
+            name: drone.name,
+            connected: drone.connected,
+            draining: drone.draining,
+            speed: drone.info.speed,
+            effective_speed: drone.speed,
+            capacity: drone.info.capacity,
+            active: drone.active,
+            queued: drone.queued,
+            labels: drone.info.labels,
+            plugins: drone.info.plugins,
+            runners: drone.info.runners,
+            platform: drone.info.platform,
+            version: drone.info.version,
+            jobs: drone.jobs.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl WaitingView {
+    /// From what the scheduler says.
+    #[must_use]
+    pub fn of(waiting: Waiting) -> Self {
+        Self {
+            job: waiting.job.into(),
+            waits: waiting.waits,
+            since: waiting.since.0,
+            backlog: waiting.backlog.map(Into::into),
+        }
+    }
+}
+
+impl TokenView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(token: AccessToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.role,
+            created: token.created.0,
+        }
+    }
+}
+
+impl PastRunView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(run: PastRun) -> Self {
+        Self {
+            job: run.job.into(),
+            outcome: run.outcome,
+            duration: run.duration,
+            at: run.at.0,
+        }
+    }
+}
+
+impl ProjectView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(project: StoredProject, files: Option<Vec<FileHistory>>) -> Self {
+        Self {
+            project: project.project.into(),
+            jobs: project.jobs,
+            last_job: project.last_job.map(Into::into),
+            last_state: project.last_state,
+            last_submitted: project.last_submitted.map(|at| at.0),
+            files: files.map(|files| files.into_iter().map(FileHistoryView::of).collect()),
+        }
+    }
+}
+
+impl FileHistoryView {
+    fn of(file: FileHistory) -> Self {
+        Self {
+            path: file.path,
+            duration: file.duration,
+            runs: file.runs,
+            bad: file.bad,
+            flaky: file.flaky,
+            failed: file.failed,
+            last: file.last.0,
+        }
+    }
+}
