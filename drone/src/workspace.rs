@@ -1,51 +1,195 @@
 //! Workspaces: a fresh folder for each job, removed whatever happens.
+//!
+//! A drone's workspaces are in a folder of its own, beside a lock file that the system lets go when the drone dies, however
+//! it dies. The next drone that opens the same place takes such locks over, kills the processes that are left, and removes
+//! the folders. Must not know what a job does in its workspace.
 
+#[cfg(test)]
+mod tests;
+
+use crate::process;
+use rustix::fs::{FlockOperation, flock};
 use shared::JobId;
 use std::{
+    fs::{self, File, Permissions},
     io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-/// The drone's folder of workspaces.
+const LOCK: &str = "lock";
+
+/// The workspaces of this drone.
 pub struct Workspaces {
-    root: PathBuf,
+    home: Arc<Home>,
+    number: AtomicU64,
+}
+
+/// The drone's own folder and its lock; both go when the last workspace and [`Workspaces`] are gone.
+struct Home {
+    path: PathBuf,
+    /// Held as long as this lives.
+    _lock: File,
 }
 
 impl Workspaces {
-    /// Opens the folder `dir`, and removes what dead drones left in it. Blocking.
+    /// Opens the folder `dir`, which several drones may share: kills the processes and removes the workspaces of drones
+    /// that are dead. Blocking. What cannot be removed is logged and left for the next time.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        Ok(Self { root: dir.to_owned() })
+        make_private(dir).map_err(|error| named(dir, "cannot be made", &error))?;
+        let dir = &fs::canonicalize(dir)?;
+        let (home, dead) = claim(dir).map_err(|error| named(dir, "cannot be used for workspaces", &error))?;
+        let killed = process::kill_orphans();
+        if killed > 0 {
+            tracing::warn!(killed, "processes of a dead drone were killed");
+        }
+        for (path, _lock) in dead {
+            let removed = remove_tree(&path).and_then(|()| fs::remove_file(path.with_extension(LOCK)));
+            match removed {
+                Ok(()) => tracing::info!(path = %path.display(), "workspaces of a dead drone were removed"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%error, "workspaces of a dead drone are left"),
+            }
+        }
+        Ok(Self {
+            home: Arc::new(home),
+            number: AtomicU64::new(0),
+        })
     }
 
-    /// Makes an empty workspace for `job`. Blocking, short.
+    /// Makes an empty workspace for `job`, also when the job has one already. Blocking, short.
     pub fn create(&self, job: &JobId) -> io::Result<Workspace> {
-        let path = self.root.join(job.as_str());
-        std::fs::create_dir_all(&path)?;
-        Ok(Workspace { path })
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let path = self.home.path.join(format!("{number}-{job}"));
+        let make = || {
+            make_private(&path)?;
+            make_private(&path.join("source"))?;
+            make_private(&path.join("scratch"))
+        };
+        make().map_err(|error| named(&path, "cannot be made", &error))?;
+        Ok(Workspace {
+            source: path.join("source"),
+            scratch: path.join("scratch"),
+            path,
+            _home: self.home.clone(),
+            removed: false,
+        })
     }
 }
 
-/// One job's folder; removed by [`Self::remove`], or when dropped.
+/// Makes this drone's home in `dir` and takes over the locks of the dead.
+fn claim(dir: &Path) -> io::Result<(Home, Vec<(PathBuf, File)>)> {
+    // Nobody else may look at a lock between its making and its locking.
+    let gate = File::create(dir.join(".gate"))?;
+    flock(&gate, FlockOperation::LockExclusive)?;
+    let mut dead = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == LOCK) {
+            let lock = File::open(&path)?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                dead.push((path.with_extension(""), lock));
+            }
+        }
+    }
+    let path = dir.join(uuid::Uuid::new_v4().simple().to_string().split_off(20));
+    let lock = File::create(path.with_extension(LOCK))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    make_private(&path)?;
+    Ok((Home { path, _lock: lock }, dead))
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // What fails here is left for the next drone, whose task it then is.
+        let removed = remove_tree(&self.path).and_then(|()| fs::remove_file(self.path.with_extension(LOCK)));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the drone's folder of workspaces is left");
+        }
+    }
+}
+
+/// One job's folder. Removed by [`Self::remove`], or at last when dropped, which blocks.
 pub struct Workspace {
     path: PathBuf,
+    source: PathBuf,
+    scratch: PathBuf,
+    removed: bool,
+    _home: Arc<Home>,
 }
 
 impl Workspace {
-    /// Where the source goes: an empty folder.
+    /// Where the source goes: an empty folder, for this user only.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.source
     }
 
     /// A folder beside the source, for reports and temporary files; removed with it.
     #[must_use]
     pub fn scratch(&self) -> &Path {
-        &self.path
+        &self.scratch
     }
 
-    /// Removes it, read-only folders included. An error names what is left.
-    pub async fn remove(self) -> io::Result<()> {
-        std::fs::remove_dir_all(&self.path)
+    /// Removes it, read-only folders included. An error names what is left; the next drone tries again.
+    pub async fn remove(mut self) -> io::Result<()> {
+        let remove = move || {
+            self.removed = true;
+            remove_tree(&self.path)
+        };
+        tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if !self.removed
+            && let Err(error) = remove_tree(&self.path)
+        {
+            tracing::warn!(%error, "a workspace is left");
+        }
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn named(path: &Path, what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
+}
+
+/// Removes a folder with all that is in it. Links are removed, never followed.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    const TRIES: u32 = 4;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fs::remove_dir_all(path) {
+            Ok(()) => return Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound if fs::symlink_metadata(path).is_err() => return Ok(()),
+                // Something was written, or went, meanwhile.
+                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound if tries < TRIES => {}
+                io::ErrorKind::PermissionDenied if tries < TRIES => open_folders(path),
+                _ => return Err(named(path, "cannot be removed", &error)),
+            },
+        }
+    }
+}
+
+/// Lets its owner into a folder and all that are in it.
+fn open_folders(path: &Path) {
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // A failure shows when it is removed.
+        let _ = fs::set_permissions(&folder, Permissions::from_mode(0o700));
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let inner = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(inner.map(|entry| entry.path()));
     }
 }
