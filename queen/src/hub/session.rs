@@ -63,7 +63,8 @@ async fn serve(context: Context, socket: WebSocket) {
     };
     let (hello, rest) = match hello {
         Ok(Ok(hello)) => hello,
-        Ok(Err(reason)) => return close(&mut sink, close_code::PROTOCOL, &reason).await,
+        // This code tells the drone that another try would end the same way.
+        Ok(Err(reason)) => return close(&mut sink, close_code::POLICY, &reason).await,
         Err(_) => return close(&mut sink, close_code::PROTOCOL, "no drone:hello came within 10 s").await,
     };
     let drone = hello.drone.clone();
