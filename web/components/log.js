@@ -24,6 +24,7 @@ export function Log({ id, job, version, now, running, place }) {
   const [query, setQuery] = useState('');
   const [hit, setHit] = useState(0);
   const seen = useRef(0);
+  const reading = useRef({ top: 0, factor: 1 });
   const wanted = useRef(place.query.cmd ? { num: Number(place.query.cmd), line: Number(place.query.line || 0) } : null);
 
   const layout = sections(job.order, { toggled, badOnly });
@@ -37,7 +38,10 @@ export function Log({ id, job, version, now, running, place }) {
   const hits = useMemo(() => (query ? find(job.order, query) : []), [query, query && version]);
   const goTo = (row) => {
     setFollow(false);
-    if (box.current) box.current.scrollTop = Math.max(0, (row * ROW - scroll.height / 3) / factor);
+    if (!box.current) return;
+    reading.current = { top: Math.max(0, row * ROW - scroll.height / 3), factor };
+    box.current.scrollTop = reading.current.top / factor;
+    box.current.scrollIntoView({ block: 'nearest' });
   };
   const reveal = (num, line) => {
     setToggled((before) => new Map(before).set(num, true));
@@ -58,23 +62,26 @@ export function Log({ id, job, version, now, running, place }) {
     return () => watcher.disconnect();
   }, []);
   useEffect(() => {
-    if (follow && box.current) {
+    if (follow) {
       box.current.scrollTop = box.current.scrollHeight;
       seen.current = job.lines;
+    } else if (factor !== reading.current.factor) {
+      // What one reads stays where it is while a scaled log grows.
+      box.current.scrollTop = reading.current.top / factor;
     }
+    reading.current.factor = factor;
   });
   useEffect(() => {
-    // A place in the address, or a match: gone to as soon as its row is there.
-    if (!wanted.current) return;
-    const row = rowOf(layout, wanted.current.num, wanted.current.line);
-    if (row == null) return;
-    if (wanted.current.opened || layout.sections.find((s) => s.command.num === wanted.current.num)?.open) {
-      goTo(row);
-      wanted.current = null;
-    } else {
-      wanted.current.opened = true;
-      setToggled((before) => new Map(before).set(wanted.current.num, true));
+    // A place in the address, or a match: gone to as soon as its line is there, or the past is told.
+    const { num, line } = wanted.current ?? {};
+    const section = num == null ? null : layout.sections.find(({ command }) => command.num === num);
+    if (!section || (section.command.log.length < line && !job.live)) return;
+    if (!section.open && !toggled.has(num)) {
+      setToggled((before) => new Map(before).set(num, true));
+      return;
     }
+    wanted.current = null;
+    goTo(rowOf(layout, num, line));
   });
   useEffect(() => {
     if (place.query.cmd) reveal(Number(place.query.cmd), Number(place.query.line || 0));
@@ -84,6 +91,7 @@ export function Log({ id, job, version, now, running, place }) {
   const onScroll = () => {
     const { scrollTop: top, clientHeight: height, scrollHeight } = box.current;
     setScroll({ top, height });
+    reading.current = { top: top * factor, factor };
     if (top + height >= scrollHeight - 2) {
       seen.current = job.lines;
       if (running) setFollow(true);

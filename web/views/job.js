@@ -162,7 +162,7 @@ function Failures({ id, bad }) {
   return html`<section class="failures"><h2>Failures <span class="num faint">${number(bad.length)}</span></h2>
     ${bad.slice(0, 200).map(({ file, cases, stderr }) => {
       const log = html`<a href=${address(jobPath(id), { cmd: file.num })}>log</a>`;
-      const where = html`<span class="faint num">${duration(file.result.duration)}${file.drone && ` on ${file.drone}`}${file.failedOn.size > 0 && `, failed also on ${[...file.failedOn].join(', ')}`}${file.attempt > 1 && `, try ${file.attempt}`} · ${log}</span>`;
+      const where = html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${file.drone}`}${file.failedOn.size > 0 && `, failed also on ${[...file.failedOn].join(', ')}`}${file.attempt > 1 && `, try ${file.attempt}`} · ${log}</span>`;
       if (!cases.length) {
         return html`<div class="failure" key=${file.path} tabindex="-1"><div class="what"><${State} of=${file.outcome} bare /> <b class="mono">${file.path}</b> ${where}</div>
           <p>${file.outcome === 'failed' ? `Ended with exit code ${file.result.exit ?? 'unknown'}.` : file.outcome === 'timedout' ? 'It was stopped at its time limit.' : 'Its process died, or its drone was lost, too often.'}</p>
@@ -170,7 +170,7 @@ function Failures({ id, bad }) {
       }
       return cases.slice(0, 50).map(
         (one, i) => html`<div class="failure" key=${`${file.path} ${i}`} tabindex="-1"><div class="what"><${State} of=${one.outcome} bare /> <b class="mono">${file.path}</b> <span class="mono">${one.name}</span> ${
-          one.duration != null && html`<span class="faint num">${duration(one.duration)}</span> `
+          one.duration != null && html`<span class="num">${duration(one.duration)}</span> `
         }${where}</div>${one.message && html`<pre tabindex="0">${one.message}</pre>`}</div>`,
       );
     })}
