@@ -1,0 +1,342 @@
+//! Test files in slots: each as its own command, its cases and its result.
+//!
+//! It takes files from the mailbox as slots get free and says what came of them. It does not choose files, and knows
+//! nothing of phases. Read next: [`super`].
+
+use super::{Job, Prepared, cut};
+use crate::{
+    clock,
+    phase::{PIECES, Planned, Stage, millis},
+    process::{SpawnError, Stream},
+    runner::{FileReport, FileRun},
+    slots::Slot,
+};
+use futures_util::FutureExt;
+use shared::{
+    Num,
+    outcome::{CaseResult, FAILURE_LIMIT, FileOutcome, FileResult, MESSAGE_LIMIT},
+    protocol::{
+        JobEvent, RunFile,
+        event::{JobError, Phase},
+    },
+};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// The most bytes of JSON that one part of a file's cases may have.
+const CASES_LIMIT: usize = 200 * 1000;
+/// The most bytes of JSON that a file's failures may have in its result; the rest is in its cases.
+const FAILURES_LIMIT: usize = 300 * 1000;
+/// The most bytes of a case's name.
+const NAME_LIMIT: usize = 4096;
+
+/// Begins files as slots get free, in the order in which they came. Never returns: drop it to begin no more.
+pub async fn dispatch(job: &Arc<Job>, prepared: &Arc<Prepared>) {
+    loop {
+        job.mailbox.file_waits().await;
+        let Some(slot) = job.machine.slots.take().await else {
+            return std::future::pending().await;
+        };
+        // It may have been taken back while this waited for the slot.
+        let Some(file) = job.mailbox.begin() else { continue };
+        let (job, prepared) = (Arc::clone(job), Arc::clone(prepared));
+        job.tasks.clone().spawn(async move {
+            let run = AssertUnwindSafe(one(&job, &prepared, &file, &slot)).catch_unwind();
+            if run.await.is_err() {
+                let message = format!("the drone broke down over {}: this is a bug of Skep", file.path);
+                job.fail(JobError::new("internal", message));
+            }
+            job.mailbox.end(file.num);
+        });
+    }
+}
+
+/// Runs one file and says everything of it.
+async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot) {
+    let voice = &job.voice;
+    let id = || voice.job.clone();
+    voice
+        .say(JobEvent::FileStart {
+            job: id(),
+            num: file.num,
+            path: file.path.clone(),
+            worker: slot.number(),
+            attempt: file.attempt,
+            drone: Some(voice.drone.clone()),
+        })
+        .await;
+    let mut env = prepared.env.clone();
+    env.insert("SKEP_WORKER_ID".into(), slot.number().to_string());
+    env.insert("SKEP_FILE".into(), file.path.clone());
+    let start = clock::instant();
+    let report = if let Some(planned) = prepared.test_command(&file.path) {
+        command(job, prepared, &planned, file, &env).await
+    } else {
+        test_file(job, prepared, file, slot, &env).await
+    };
+    let Some((mut result, cases)) = report else { return };
+    if result.duration == 0.0 {
+        result.duration = start.elapsed().as_secs_f64() * 1000.0;
+    }
+    for part in parts(cases.into_iter().map(trim).collect(), CASES_LIMIT) {
+        voice
+            .say(JobEvent::Cases {
+                job: id(),
+                num: file.num,
+                attempt: file.attempt,
+                cases: part,
+            })
+            .await;
+    }
+    voice
+        .say(JobEvent::FileDone {
+            job: id(),
+            num: file.num,
+            path: file.path.clone(),
+            attempt: file.attempt,
+            result: shorten(result),
+            drone: Some(voice.drone.clone()),
+        })
+        .await;
+}
+
+type Came = Option<(FileResult, Vec<CaseResult>)>;
+
+/// A plugin's command of the test phase, which counts as a file.
+async fn command(
+    job: &Job,
+    prepared: &Prepared,
+    planned: &Planned,
+    file: &RunFile,
+    env: &BTreeMap<String, String>,
+) -> Came {
+    let stage = Stage {
+        timeout: time_limit(file, prepared),
+        ..job.stage(Phase::Test, prepared.root(), env, &job.stop)
+    };
+    let start = clock::instant();
+    let code = stage.one(planned, file.num).await;
+    if job.stop.is_cancelled() {
+        return None;
+    }
+    let outcome = if code == 0 {
+        FileOutcome::Passed
+    } else {
+        FileOutcome::Failed
+    };
+    let result = FileResult {
+        exit: Some(code),
+        duration: start.elapsed().as_secs_f64() * 1000.0,
+        ..FileResult::bare(outcome)
+    };
+    Some((result, Vec::new()))
+}
+
+/// A test file, after the slot's `before_start` hooks if it is the slot's first.
+async fn test_file(
+    job: &Job,
+    prepared: &Prepared,
+    file: &RunFile,
+    slot: &Slot,
+    env: &BTreeMap<String, String>,
+) -> Came {
+    let voice = &job.voice;
+    let root = prepared.root();
+    let Some(runner) = &prepared.runner else {
+        job.fail(JobError::new(
+            "internal",
+            format!("{} was handed out without a runner", file.path),
+        ));
+        return None;
+    };
+    let shown = runner.display(root, env, &file.path);
+    voice.command(file.num, &shown, None, Phase::Test, runner.name()).await;
+    let start = clock::instant();
+    let report = match before_start(job, prepared, file.num, slot, env).await {
+        Err(result) => Ok(Err(result)),
+        Ok(()) => {
+            let (sender, pieces) = mpsc::channel(PIECES);
+            let run = async {
+                let sender = sender;
+                runner
+                    .run_file(FileRun {
+                        root,
+                        file: &file.path,
+                        env,
+                        timeout: time_limit(file, prepared),
+                        mask: &voice.mask,
+                        output: &sender,
+                        cancel: &job.stop,
+                        scratch: prepared.scratch(),
+                    })
+                    .await
+            };
+            let (report, ()) = tokio::join!(run, voice.relay(file.num, pieces, None));
+            report.map(Ok)
+        }
+    };
+    let came = match report {
+        Ok(Ok(report)) => {
+            for warning in &report.warnings {
+                voice.warn(runner.name(), warning).await;
+            }
+            let FileReport {
+                result, cases, ended, ..
+            } = report;
+            (ended.code, (!ended.cancelled).then_some((result, cases)))
+        }
+        Ok(Err(result)) => (result.exit.unwrap_or(1), Some((result, Vec::new()))),
+        Err(error) => {
+            let message = voice.mask.sanitize(&error.to_string());
+            voice
+                .output(file.num, Stream::Stderr, cut(format!("{message}\n"), MESSAGE_LIMIT))
+                .await;
+            // A framework that this machine does not have is no fault of the file.
+            if matches!(error, SpawnError::NotOnPath { .. }) {
+                job.fail(JobError::new(
+                    "runner",
+                    format!("{} cannot be run: {message}", file.path),
+                ));
+            }
+            let result = FileResult {
+                exit: Some(127),
+                stderr_tail: cut(message, MESSAGE_LIMIT),
+                ..FileResult::bare(FileOutcome::Failed)
+            };
+            (127, Some((result, Vec::new())))
+        }
+    };
+    voice
+        .say(JobEvent::CmdDone {
+            job: voice.job.clone(),
+            num: file.num,
+            exit_code: came.0,
+            elapsed: Some(millis(start.elapsed())),
+        })
+        .await;
+    came.1.filter(|_| !job.stop.is_cancelled())
+}
+
+/// Runs the slot's hooks before its first file, in the file's own stream of output. One that fails fails the file, and
+/// the slot tries again with the next.
+async fn before_start(
+    job: &Job,
+    prepared: &Prepared,
+    num: Num,
+    slot: &Slot,
+    env: &BTreeMap<String, String>,
+) -> Result<(), FileResult> {
+    let hooks = &prepared.settings.hooks.before_start;
+    if !job.start_slot(slot.number()) || hooks.is_empty() {
+        return Ok(());
+    }
+    let stage = job.stage(Phase::Test, prepared.root(), env, &job.stop);
+    for hook in hooks {
+        let code = stage.inside(hook, num).await;
+        if code != 0 {
+            job.unstart_slot(slot.number());
+            return Err(FileResult {
+                exit: Some(code),
+                stderr_tail: job
+                    .voice
+                    .mask
+                    .sanitize(&format!("the hook before_start ended with code {code}: {hook}")),
+                ..FileResult::bare(FileOutcome::Failed)
+            });
+        }
+    }
+    Ok(())
+}
+
+fn time_limit(file: &RunFile, prepared: &Prepared) -> Option<Duration> {
+    file.timeout.or(prepared.settings.test.timeout).map(Duration::from_secs)
+}
+
+fn trim(mut case: CaseResult) -> CaseResult {
+    case.name = cut(case.name, NAME_LIMIT);
+    case.message = case.message.map(|message| cut(message, MESSAGE_LIMIT));
+    case
+}
+
+/// A result that is sure to fit into a frame.
+fn shorten(mut result: FileResult) -> FileResult {
+    let mut left = FAILURES_LIMIT;
+    result.failures.truncate(FAILURE_LIMIT);
+    result.failures = std::mem::take(&mut result.failures)
+        .into_iter()
+        .map(trim)
+        .map(|mut case| {
+            let size = json_size(&case);
+            if size > left {
+                case.message = Some("(see the cases of this file)".into());
+            }
+            left = left.saturating_sub(size);
+            case
+        })
+        .collect();
+    result.stderr_tail = cut(result.stderr_tail, MESSAGE_LIMIT);
+    result
+}
+
+fn json_size(value: &impl serde::Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |text| text.len())
+}
+
+/// Cuts a list into parts of at most `limit` bytes of JSON; an item that is longer stands alone.
+pub fn parts<T: serde::Serialize>(items: Vec<T>, limit: usize) -> Vec<Vec<T>> {
+    let mut all: Vec<Vec<T>> = Vec::new();
+    let mut size = usize::MAX;
+    for item in items {
+        let more = json_size(&item) + 1;
+        size = size.saturating_add(more);
+        if size > limit {
+            all.push(Vec::new());
+            size = more;
+        }
+        if let Some(part) = all.last_mut() {
+            part.push(item);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::outcome::CaseOutcome;
+
+    fn case(message: String) -> CaseResult {
+        CaseResult {
+            name: "n".repeat(10_000),
+            outcome: CaseOutcome::Failed,
+            duration: None,
+            message: Some(message),
+            file: None,
+            line: None,
+        }
+    }
+
+    #[test]
+    fn results_fit_into_a_frame_whatever_the_framework_wrote() {
+        let mut result = FileResult::bare(FileOutcome::Failed);
+        result.failures = (0..50).map(|_| case("\u{1}".repeat(100_000))).collect();
+        let short = shorten(result);
+        assert_eq!(short.failures.len(), FAILURE_LIMIT);
+        assert!(
+            short
+                .failures
+                .iter()
+                .all(|case| case.message.as_ref().unwrap().len() <= MESSAGE_LIMIT)
+        );
+        assert!(json_size(&short) < 600_000, "{}", json_size(&short));
+    }
+
+    #[test]
+    fn parts_keep_order_and_limit() {
+        let items: Vec<String> = (0..100).map(|i| format!("item {i}")).collect();
+        let all = parts(items.clone(), 100);
+        assert!(all.len() > 1 && all.iter().all(|part| json_size(part) <= 102));
+        assert_eq!(all.concat(), items);
+        assert!(parts(Vec::<String>::new(), 10).is_empty());
+    }
+}
