@@ -232,6 +232,12 @@ impl Engine {
         *self.healthy.borrow()
     }
 
+    /// Changes of [`Engine::is_healthy`].
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<bool> {
+        self.healthy.clone()
+    }
+
     /// Where durable things are read.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
