@@ -285,7 +285,11 @@ impl Client {
                 self.agent.run(request)
             }
         };
-        let answer = answer.map_err(|error| self.unreachable(error))?;
+        let answer = answer.map_err(|error| match error {
+            ureq::Error::Io(error) => self.unreachable(error),
+            ureq::Error::HostNotFound => self.unreachable("there is no machine of that name"),
+            error => self.unreachable(error),
+        })?;
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
         if (200..300).contains(&status) {
@@ -352,3 +356,7 @@ pub fn encode(text: &str) -> String {
         .collect::<String>()
         .replace('+', "%20")
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

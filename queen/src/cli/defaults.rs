@@ -137,11 +137,10 @@ fn unknown<'a>(key: &str, place: &str, known: impl IntoIterator<Item = &'a str>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
-    use clap::CommandFactory;
+    use crate::cli::command;
 
     fn with(text: &str) -> Result<Command, String> {
-        apply(Cli::command(), &text.parse().unwrap())
+        apply(command(), &text.parse().unwrap())
     }
 
     fn value(command: Command, args: &[&str], id: &str) -> String {

@@ -1,6 +1,10 @@
 //! `queen drones`, `drain` and `ping`: the fleet and how the queen is.
 
-use super::{Failure, Global, client::encode, exit, report, say, say_json, table};
+use super::{
+    Failure, Global,
+    client::{ClientError, encode},
+    exit, report, say, say_json, table,
+};
 use clap::Args;
 use comfy_table::{Cell, Color};
 use queen::api::view::DroneView;
@@ -95,11 +99,14 @@ pub async fn drain(global: &Global, args: DrainArgs) -> Result<u8, Failure> {
 /// Says how the queen is and what its drones can take.
 pub async fn ping(global: &Global) -> Result<u8, Failure> {
     let client = global.client()?;
-    let health: Value = {
-        let text = client.text("/healthz").await?;
-        serde_json::from_str(&text).unwrap_or(Value::String(text.trim().into()))
+    client.text("/healthz").await?;
+    let about: Value = client.get("openapi.json").await?;
+    let version = about["info"]["version"].as_str().unwrap_or("of unknown version");
+    let ready = match client.text("/readyz").await {
+        Ok(_) => None,
+        Err(ClientError::Refused { message, .. }) => Some(message),
+        Err(error) => return Err(error.into()),
     };
-    let ready = client.text("/readyz").await.is_ok();
     let drones: Vec<DroneView> = client.get("drones").await?;
     let connected = || drones.iter().filter(|drone| drone.connected);
     let slots: u32 = connected()
@@ -107,12 +114,13 @@ pub async fn ping(global: &Global) -> Result<u8, Failure> {
         .map(|drone| drone.capacity)
         .sum();
     let active: u32 = connected().map(|drone| drone.active).sum();
-    let code = if ready { exit::OK } else { exit::FAILED };
+    let code = if ready.is_none() { exit::OK } else { exit::FAILED };
     if global.json {
         say_json(&json!({
             "url": client.base(),
-            "health": health,
-            "ready": ready,
+            "version": version,
+            "ready": ready.is_none(),
+            "why": ready,
             "drones": drones,
             "slots": slots,
             "active": active,
@@ -120,14 +128,9 @@ pub async fn ping(global: &Global) -> Result<u8, Failure> {
         return Ok(code);
     }
     let paint = global.paint();
-    let version = health
-        .get("version")
-        .and_then(Value::as_str)
-        .unwrap_or("of unknown version");
-    let how = if ready {
-        paint.green("is well")
-    } else {
-        paint.red("cannot write: see its log")
+    let how = match &ready {
+        None => paint.green("is well"),
+        Some(why) => paint.red(&format!("takes no work: {why}")),
     };
     say(&format!("queen {version} at {} {how}", client.base()));
     for drone in &drones {

@@ -128,7 +128,7 @@ pub struct LogsArgs {
     #[arg(long, short, value_name = "FILE", env = "QUEEN_OUTPUT")]
     output: Option<PathBuf>,
     /// Read a data directory that no queen serves just now, that of an embedded run for example
-    #[arg(long, value_name = "DIR", env = "QUEEN_DATA")]
+    #[arg(long, value_name = "DIR", env = "QUEEN_LOG_DATA")]
     data: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 //! Owns the flags that all commands share, exit codes and how failures are shown. Read next: `run.rs` for the main
 //! job, `watch.rs` for following one, `client.rs` for the way to the queen.
 
+mod access;
 mod client;
 mod defaults;
 mod drones;
@@ -19,7 +20,7 @@ mod serve;
 mod submit;
 mod watch;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::FalseyValueParser};
 use client::Client;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use queen::config::DEFAULT_LISTEN;
@@ -65,11 +66,11 @@ impl Failure {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes of run, watch and rerun --watch: 0 passed, 1 failed, 2 the source could not be handed over,
-3 nothing to run or bad settings, 4 cancelled (130 by Ctrl-C), 5 errored or the queen is lost.
+Exit codes of run, watch, submit --watch and rerun --watch: 0 passed, 1 failed, 2 the source could not be handed \
+over, 3 nothing to run or bad settings, 4 cancelled (130 by Ctrl-C), 5 errored or the queen is lost.
 
-Every flag can also be set as QUEEN_… in the environment, and in a TOML file: at the top for all commands,
-in a section like [run] or [serve] for one.";
+Every flag can also be set in the environment under the name that its help shows, and by its own name in a TOML \
+file: at the top for all commands, in a section like [run] or [serve] for one.";
 
 /// Run a test suite across all your machines.
 #[derive(Debug, Parser)]
@@ -133,6 +134,8 @@ enum Command {
     Drones,
     /// Let a drone finish what runs and take nothing new
     Drain(drones::DrainArgs),
+    /// Make, list and revoke tokens
+    Token(access::TokenArgs),
     /// Ask how the queen is
     Ping,
     /// Write a skep.toml for a folder
@@ -187,13 +190,25 @@ pub fn main() -> u8 {
     }
 }
 
+/// The parser. A switch in the environment is off if it is empty, 0, no, off or false, and on otherwise.
+fn command() -> clap::Command {
+    fn adapt(command: clap::Command) -> clap::Command {
+        let command = command.mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => arg.hide_env_values(true).value_parser(FalseyValueParser::new()),
+            _ => arg.hide_env_values(true),
+        });
+        command.mut_subcommands(adapt)
+    }
+    adapt(Cli::command())
+}
+
 fn parse(args: Vec<OsString>) -> Result<Cli, u8> {
     let show = |error: clap::Error| {
         // Help and version go to standard output and are no failures.
         let _ = error.print();
         if error.use_stderr() { exit::NOTHING } else { exit::OK }
     };
-    let command = match defaults::with_file(Cli::command(), &args) {
+    let command = match defaults::with_file(command(), &args) {
         Ok(command) => command,
         Err(failure) => return Err(finish(Err(failure))),
     };
@@ -204,7 +219,7 @@ fn parse(args: Vec<OsString>) -> Result<Cli, u8> {
 fn start(cli: Cli) -> Result<u8, Failure> {
     if let Command::Completions { shell } = cli.command {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "queen", &mut script);
+        clap_complete::generate(shell, &mut command(), "queen", &mut script);
         say_raw(&script);
         return Ok(exit::OK);
     }
@@ -235,6 +250,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<u8, Failure> {
         Command::Rerun(args) => jobs::rerun(&global, args).await,
         Command::Drones => drones::list(&global).await,
         Command::Drain(args) => drones::drain(&global, args).await,
+        Command::Token(args) => access::token(&global, args).await,
         Command::Ping => drones::ping(&global).await,
         Command::Init(args) => init::init(&global, &args),
         Command::Completions { .. } => Ok(exit::OK),
@@ -295,7 +311,23 @@ mod tests {
 
     #[test]
     fn the_commands_fit_together() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_switch_in_a_file_or_the_environment_is_on_or_off() {
+        for (word, on) in [
+            ("1", true),
+            ("true", true),
+            ("yes", true),
+            ("0", false),
+            ("", false),
+            ("off", false),
+        ] {
+            let command = command().mut_arg("json", |arg| arg.default_value(word));
+            let matches = command.try_get_matches_from(["queen", "drones"]).unwrap();
+            assert_eq!(Cli::from_arg_matches(&matches).unwrap().global.json, on, "{word:?}");
+        }
     }
 
     #[test]

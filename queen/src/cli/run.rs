@@ -19,7 +19,7 @@ use clap::Args;
 use queen::{
     api::view::{FileView, JobPage, JobView, Submitted},
     clock,
-    snapshot::{self, Snapshot},
+    snapshot::{self, Snapshot, SnapshotError},
 };
 use serde_json::{Map, Value, json};
 use shared::{
@@ -102,7 +102,9 @@ pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
                 settings: &settings,
                 extra,
             };
-            let finished = run.over(&client, scratch.path(), None, &mut interrupts).await?;
+            let finished = run
+                .over(&client, &scratch.path().join("snapshot"), None, &mut interrupts)
+                .await?;
             Ok(finished.code)
         }
         None => {
@@ -279,7 +281,7 @@ impl Run<'_> {
     }
 
     async fn write_junit(&self, client: &Client, id: &JobId, path: &Path) -> Result<(), Failure> {
-        let xml = client.text(&format!("/api/v1/jobs/{id}/junit")).await?;
+        let xml = client.text(&format!("/api/v1/jobs/{id}/junit.xml")).await?;
         std::fs::write(path, xml).map_err(|error| {
             Failure::new(
                 exit::LOST,
@@ -308,11 +310,15 @@ impl Run<'_> {
 async fn take(dir: &Path, scratch: &Path) -> Result<Snapshot, Failure> {
     let (dir, scratch) = (dir.to_owned(), scratch.to_owned());
     let taken = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
-        snapshot::snapshot(&dir, &scratch).map_err(|error| error.to_string())
+        std::fs::create_dir_all(&scratch)
+            .map_err(|error| Failure::new(exit::SOURCE, format!("{}: {error}", scratch.display())))?;
+        snapshot::snapshot(&dir, &scratch).map_err(|error| match error {
+            SnapshotError::Empty(_) => Failure::new(exit::NOTHING, error),
+            error => Failure::new(exit::SOURCE, error),
+        })
     });
     match taken.await {
-        Ok(result) => result.map_err(|error| Failure::new(exit::SOURCE, error)),
+        Ok(result) => result,
         Err(error) => Err(Failure::new(exit::SOURCE, format!("the snapshot broke off: {error}"))),
     }
 }

@@ -286,3 +286,7 @@ impl<'a> Line<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
