@@ -91,7 +91,8 @@ export function Log({ id, job, version, now, running, place }) {
   const onScroll = () => {
     const { scrollTop: top, clientHeight: height, scrollHeight } = box.current;
     setScroll({ top, height });
-    reading.current = { top: top * factor, factor };
+    // An echo of a place set above says nothing new, and may be told after the scale has changed.
+    if (Math.abs(top - reading.current.top / reading.current.factor) > 2) reading.current = { top: top * factor, factor };
     if (top + height >= scrollHeight - 2) {
       seen.current = job.lines;
       if (running) setFollow(true);
