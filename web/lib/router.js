@@ -5,7 +5,7 @@ const ROUTES = [
   [/^\/jobs\/?$/, 'jobs', []],
   [/^\/jobs\/([^/]+)\/?$/, 'job', ['id']],
   [/^\/projects\/?$/, 'projects', []],
-  [/^\/projects\/([^/]+)\/([^/]+)\/?$/, 'project', ['owner', 'name']],
+  [/^\/projects\/(.+?)\/?$/, 'project', ['name']],
   [/^\/new\/?$/, 'new-job', []],
 ];
 

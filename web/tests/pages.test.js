@@ -19,15 +19,14 @@ describe('addresses', () => {
     assert.equal(match('/').view, 'fleet');
     assert.deepEqual(match('/jobs?state=failed&branch=').query, { state: 'failed' });
     assert.deepEqual(match('/jobs/a%20b#x').params, { id: 'a b' });
-    assert.deepEqual(match('/projects/o/n'), { view: 'project', params: { owner: 'o', name: 'n' }, query: {}, hash: '' });
+    assert.deepEqual(match('/projects/o/n'), { view: 'project', params: { name: 'o/n' }, query: {}, hash: '' });
     assert.equal(match('/what/is/this').view, 'not-found');
     assert.equal(match('/jobs/%E0%A4%A').params.id, '%E0%A4%A');
   });
 
   it('come back as they were made', () => {
     assert.equal(match(jobPath('a/b?c')).params.id, 'a/b?c');
-    const { owner, name } = match(projectPath('o w/n#n')).params;
-    assert.deepEqual([owner, name], ['o w', 'n#n']);
+    assert.equal(match(projectPath('o w/group/n#n')).params.name, 'o w/group/n#n');
     assert.deepEqual(match(address('/jobs', { text: 'a&b=c', state: '' })).query, { text: 'a&b=c' });
   });
 });

@@ -25,7 +25,7 @@ export function Projects({ ctx }) {
 }
 
 export function Project({ ctx, place }) {
-  const name = `${place.params.owner}/${place.params.name}`;
+  const { name } = place.params;
   const now = useNow(10_000);
   const { data, error, reload } = useLoad(async () => {
     const [project, jobs] = await Promise.all([ctx.api.project(name), ctx.api.jobs({ project: name, limit: 50 })]);

@@ -16,11 +16,13 @@ use std::fmt::Write;
 
 #[derive(RustEmbed)]
 #[folder = "../web"]
+#[exclude = "tests/*"]
+#[exclude = "package.json"]
 struct Web;
 
 const INDEX: &str = "index.html";
 /// Addresses of views that the page itself tells apart.
-const VIEWS: &[&str] = &["jobs", "drones", "projects", "queue"];
+const VIEWS: &[&str] = &["jobs", "projects", "new"];
 
 /// The policy of everything that is not the page: it may do nothing.
 pub const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -44,10 +46,9 @@ pub async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     }
 }
 
-/// The page's tests and build notes lie beside it and are not served.
+/// The page's tests and notes lie beside it and are not embedded.
 fn file(name: &str) -> Option<EmbeddedFile> {
-    let hidden = name.starts_with("tests/") || name == "package.json" || name.contains("..");
-    if hidden { None } else { Web::get(name) }
+    if name.contains("..") { None } else { Web::get(name) }
 }
 
 fn answer(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {

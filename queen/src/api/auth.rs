@@ -181,10 +181,16 @@ fn wrong_token() -> ApiError {
     )
 }
 
-/// The token in `Authorization`, as Bearer or as the password of Basic (for git).
+/// What stands before the token where it is offered as a WebSocket subprotocol.
+const TOKEN_PROTOCOL: &str = "skep.token.";
+
+/// The token in `Authorization`, as Bearer or as the password of Basic (for git). A page's script cannot give a
+/// WebSocket that header, so it offers the token beside the subprotocol that it speaks.
 fn presented(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Ok(None);
+        let offered = text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+        let token = offered.split(',').find_map(|one| one.trim().strip_prefix(TOKEN_PROTOCOL));
+        return Ok(token.map(ToOwned::to_owned));
     };
     let bad = || {
         unauthorized(

@@ -134,3 +134,10 @@ fn tokens_come_as_bearer_or_as_the_password_of_basic() {
     }
     assert_eq!(presented(&HeaderMap::new()), Ok(None));
 }
+
+#[test]
+fn a_page_offers_its_token_as_a_subprotocol() {
+    let offer = |value| presented(&headers(&[(header::SEC_WEBSOCKET_PROTOCOL, value)]));
+    assert_eq!(offer("skep.live.v1, skep.token.skep_abc"), Ok(Some("skep_abc".into())));
+    assert_eq!(offer("skep.live.v1"), Ok(None));
+}
