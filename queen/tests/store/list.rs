@@ -21,10 +21,10 @@ fn job(n: usize) -> (JobData, i64, JobState) {
         "job_id": format!("job-{}", n * 7_919 % 1_000), "project": (["a/b", "a/c", "Org/Sub/x"][n / 2 % 3]),
         "trigger": {"type": (["manual", "push"][n % 2]), "timestamp": 1, "message": format!("Message {} \"q\" naïve", n % 10)},
     });
-    if n % 5 != 0 {
+    if !n.is_multiple_of(5) {
         job["ref"] = json!({"branch": branch});
     }
-    if n % 4 != 0 {
+    if !n.is_multiple_of(4) {
         let name = ["Ann", "Bob"][n % 2];
         job["trigger"]["author"] = json!({"name": name, "username": name, "email": format!("{n}@x.org")});
     }
