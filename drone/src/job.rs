@@ -10,7 +10,7 @@ mod output;
 mod prepare;
 mod setup;
 
-pub use mailbox::{Held, Mailbox};
+pub use mailbox::Mailbox;
 pub use output::{Voice, cut};
 pub use prepare::Prepared;
 pub use setup::Base;
