@@ -303,19 +303,13 @@ impl Config {
 }
 
 fn check_address(text: &str) -> Result<String, String> {
-    let address = text.trim().trim_end_matches('/');
-    let address = match address.split_once("://") {
-        Some(("ws", rest)) => format!("http://{rest}"),
-        Some(("wss", rest)) => format!("https://{rest}"),
-        Some(("http" | "https", _)) => address.to_owned(),
-        Some((scheme, _)) => {
-            return Err(format!(
-                "{scheme:?} is no way to reach a queen: use http:// or https://"
-            ));
-        }
-        None => format!("http://{address}"),
+    let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+    let scheme = match scheme {
+        "http" | "ws" => "http",
+        "https" | "wss" => "https",
+        other => return Err(format!("{other:?} is no way to reach a queen: use http:// or https://")),
     };
-    let (_, rest) = address.split_once("://").unwrap_or_default();
+    let rest = rest.trim_end_matches('/');
     if rest.contains('@') {
         return Err("the address holds a password: put the token into DRONE_TOKEN instead".into());
     }
@@ -323,7 +317,7 @@ fn check_address(text: &str) -> Result<String, String> {
     if host.is_empty() || rest.contains(char::is_whitespace) || rest.contains(['?', '#']) {
         return Err(format!("{text:?} is no address: use http://host:port"));
     }
-    Ok(address)
+    Ok(format!("{scheme}://{rest}"))
 }
 
 fn processors() -> u32 {

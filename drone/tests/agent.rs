@@ -262,9 +262,14 @@ async fn a_cancelled_job_leaves_no_process_and_no_workspace() {
     peer.until("job:files").await;
     peer.run("j1", 1, &[(100, "shell#1")]).await;
     peer.until("job:cmd:start").await;
-    while processes(&marker).len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    let all_run = async {
+        while processes(&marker).len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(fake_queen::SOON, all_run)
+        .await
+        .expect("the processes of the test");
     peer.cancel("j1").await;
     let all = peer.until("job:cancelled").await;
     assert_eq!(

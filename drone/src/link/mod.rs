@@ -104,7 +104,8 @@ impl Link {
         let mut again = false;
         loop {
             let mut healthy = false;
-            let connecting = session::connect(&self.config);
+            // On the heap: a TLS handshake is a large future.
+            let connecting = Box::pin(session::connect(&self.config));
             let end = match self.stop.run_until_cancelled(connecting).await {
                 None => return Ok(()),
                 Some(Err(end)) => end,
