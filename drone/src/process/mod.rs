@@ -15,7 +15,7 @@ mod tests;
 
 pub use kin::kill_orphans;
 pub use mask::Mask;
-pub use spawn::is_on_path;
+pub use spawn::{is_executable, is_on_path};
 
 use crate::clock;
 use output::{Pipe, Reader};

@@ -54,7 +54,9 @@ pub fn is_on_path(program: &str, path: &str) -> bool {
     std::env::split_paths(path).any(|folder| is_executable(&folder.join(program)))
 }
 
-fn is_executable(path: &Path) -> bool {
+/// True if `path` is a file that this process may execute.
+#[must_use]
+pub fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 

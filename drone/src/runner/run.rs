@@ -1,0 +1,239 @@
+//! The run of one file: command, output, report, verdict.
+//!
+//! Owns the rule that makes a result of an exit code and of cases. Must not know how a framework is called
+//! (`presets.rs`) or how reports are read (`junit.rs`, `tap.rs`, `json.rs`, `text.rs`).
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    FileReport, FileRun, Runner, found,
+    found::Found,
+    json, junit,
+    presets::{Kind, Results},
+    tap::Tap,
+    text::Lines,
+};
+use crate::process::{self, Ended, Mask, Output, SpawnError, Stream};
+use shared::outcome::{CaseCounts, CaseOutcome, CaseResult, FAILURE_LIMIT, FileOutcome, FileResult};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
+use tokio::sync::mpsc;
+
+/// The most bytes of a report that are read.
+const REPORT_LIMIT: u64 = 128 * 1024 * 1024;
+/// The most bytes of a line of output that a reader looks at.
+const LINE_LIMIT: usize = 64 * 1024;
+/// The most bytes of a message in a [`FileResult`]; whole ones are in the cases.
+const SUMMARY_LIMIT: usize = 4 * 1024;
+
+impl Runner {
+    /// Runs one file and reads its results. An error: the process could not be started.
+    pub async fn run_file(&self, run: FileRun<'_>) -> Result<FileReport, SpawnError> {
+        let report = run.scratch.join(format!("report-{}", uuid::Uuid::new_v4().simple()));
+        let mut command = self.command(run.root, run.env, run.file, &report);
+        command.timeout = run.timeout;
+        let results = self.results();
+        let (ended, found) = match results {
+            Results::Tap | Results::Text(_) => {
+                let (sender, receiver) = mpsc::channel(1);
+                let running = async {
+                    let ended = process::run(command, run.mask, &sender, run.cancel).await;
+                    drop(sender);
+                    ended
+                };
+                let (ended, found) =
+                    tokio::join!(running, follow(Follower::new(results, self.kind), receiver, run.output));
+                (ended?, found)
+            }
+            _ => {
+                let ended = process::run(command, run.mask, run.output, run.cancel).await?;
+                let (path, file) = (report.clone(), run.file.to_owned());
+                let is_good = ended.code == 0;
+                let read = tokio::task::spawn_blocking(move || read_report(results, &path, &file, is_good));
+                let found = read
+                    .await
+                    .unwrap_or_else(|error| Found::unreadable(format!("the report: {error}")));
+                (ended, found)
+            }
+        };
+        if let Err(error) = fs::remove_file(&report)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a report is left in the workspace");
+        }
+        Ok(conclude(self.kind, run.file, ended, found, run.mask))
+    }
+}
+
+/// Reads lines from the output as they come.
+enum Follower {
+    Tap { tap: Tap, trusted: bool },
+    Text(Lines),
+}
+
+impl Follower {
+    fn new(results: Results, kind: Kind) -> Self {
+        match results {
+            Results::Text(dialect) => Self::Text(Lines::new(dialect)),
+            // Any program may print a line that begins with "ok".
+            _ => Self::Tap {
+                tap: Tap::default(),
+                trusted: !matches!(kind, Kind::Executable | Kind::Command),
+            },
+        }
+    }
+
+    fn line(&mut self, stream: Stream, line: &str) {
+        match self {
+            Self::Tap { tap, .. } if stream == Stream::Stdout => tap.line(line),
+            Self::Tap { .. } => {}
+            Self::Text(lines) => lines.line(stream, line),
+        }
+    }
+
+    fn finish(self) -> Found {
+        match self {
+            Self::Tap { tap, trusted } if trusted || tap.is_declared() => tap.finish(),
+            Self::Tap { .. } => Found::default(),
+            Self::Text(lines) => lines.finish(),
+        }
+    }
+}
+
+/// Passes output on and reads its lines.
+async fn follow(mut follower: Follower, mut from: mpsc::Receiver<Output>, to: &mpsc::Sender<Output>) -> Found {
+    let mut partial = [String::new(), String::new()];
+    while let Some(piece) = from.recv().await {
+        let partial = &mut partial[usize::from(piece.stream == Stream::Stderr)];
+        let mut pieces = piece.text.split('\n');
+        let first = pieces.next().unwrap_or_default();
+        let mut join = |text: &str, partial: &mut String| {
+            let room = LINE_LIMIT.saturating_sub(partial.len());
+            partial.push_str(&text[..text.floor_char_boundary(room)]);
+        };
+        join(first, partial);
+        for text in pieces {
+            follower.line(piece.stream, partial);
+            partial.clear();
+            join(text, partial);
+        }
+        // Nobody listens any more: the command goes on all the same.
+        let _ = to.send(piece).await;
+    }
+    for (stream, rest) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&partial) {
+        if !rest.is_empty() {
+            follower.line(stream, rest);
+        }
+    }
+    follower.finish()
+}
+
+fn read_report(results: Results, path: &Path, file: &str, is_good: bool) -> Found {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|report| report.take(REPORT_LIMIT + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {}
+        // A run that failed early writes none; its code and its output say enough.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_good => return Found::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Found::unreadable(format!("{file} wrote no report: its cases are not known"));
+        }
+        Err(error) => return Found::unreadable(format!("the report of {file} cannot be read: {error}")),
+    }
+    let is_cut = bytes.len() as u64 > REPORT_LIMIT;
+    let mut found = match results {
+        Results::JestFile => json::jest(&bytes),
+        Results::RspecFile => json::rspec(&bytes),
+        Results::JunitFile => junit::read(&bytes, file),
+        Results::AnyFile if bytes.trim_ascii_start().starts_with(b"<") => junit::read(&bytes, file),
+        _ => {
+            let mut tap = Tap::default();
+            String::from_utf8_lossy(&bytes).lines().for_each(|line| tap.line(line));
+            tap.finish()
+        }
+    };
+    if is_cut {
+        found.warnings.push(format!(
+            "the report of {file} is over {REPORT_LIMIT} bytes: the rest was not read"
+        ));
+    }
+    found
+}
+
+/// Makes the result of everything that is known.
+fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask) -> FileReport {
+    if kind == Kind::Node {
+        without_file_point(&mut found, file);
+    }
+    for fault in std::mem::take(&mut found.faults) {
+        let mut case = found::case("(the file as a whole)", CaseOutcome::Errored);
+        case.message = Some(fault);
+        found.cases.push(case);
+    }
+    for case in &mut found.cases {
+        case.name = mask.sanitize(&case.name);
+        case.message = case.message.as_deref().map(|message| mask.sanitize(message));
+        case.file = case.file.as_deref().map(|file| mask.sanitize(file));
+    }
+    let outcome = outcome(kind, &ended, &found);
+    let bad = found.cases.iter().filter(|case| case.outcome.is_bad());
+    let failures: Vec<CaseResult> = bad.take(FAILURE_LIMIT).cloned().map(summary).collect();
+    let is_explained = failures.iter().any(|case| case.message.is_some());
+    let stderr_tail = if outcome.is_bad() && !is_explained {
+        ended.stderr_tail.clone()
+    } else {
+        String::new()
+    };
+    let result = FileResult {
+        outcome,
+        exit: Some(ended.code),
+        died: ended.signal.is_some() && !ended.timed_out && !ended.cancelled,
+        duration: ended.wall.as_secs_f64() * 1000.0,
+        cpu: Some(ended.cpu.as_secs_f64() * 1000.0),
+        peak_memory: Some(ended.peak_memory),
+        cases: CaseCounts::of(&found.cases),
+        failures,
+        stderr_tail,
+    };
+    FileReport {
+        result,
+        cases: found.cases,
+        ended,
+        warnings: found.warnings.iter().map(|warning| mask.sanitize(warning)).collect(),
+    }
+}
+
+fn summary(mut case: CaseResult) -> CaseResult {
+    case.message = case.message.map(|message| found::cut(&message, SUMMARY_LIMIT));
+    case
+}
+
+fn outcome(kind: Kind, ended: &Ended, found: &Found) -> FileOutcome {
+    // "No tests ran", of pytest, and of unittest since Python 3.12.
+    let no_tests = matches!(kind, Kind::Pytest | Kind::Unittest) && ended.code == 5 && ended.signal.is_none();
+    let is_bad = found.cases.iter().any(|case| case.outcome.is_bad());
+    match ended.code {
+        _ if ended.timed_out => FileOutcome::TimedOut,
+        5 if no_tests && !is_bad => FileOutcome::Empty,
+        0 if is_bad => FileOutcome::Failed,
+        0 if found.says_none => FileOutcome::Empty,
+        0 => FileOutcome::Passed,
+        _ => FileOutcome::Failed,
+    }
+}
+
+/// node counts a file without tests as a test of its own that passed, and one that does not load as one that failed.
+fn without_file_point(found: &mut Found, file: &str) {
+    let suffix = format!("/{file}");
+    let is_file = |case: &CaseResult| case.name == file || case.name.ends_with(&suffix);
+    found.cases.retain(|case| case.outcome.is_bad() || !is_file(case));
+    for case in found.cases.iter_mut().filter(|case| is_file(case)) {
+        case.name = "(the file as a whole)".into();
+        case.outcome = CaseOutcome::Errored;
+    }
+    found.says_none |= found.cases.is_empty() && found.warnings.is_empty() && found.faults.is_empty();
+}
