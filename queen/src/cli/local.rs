@@ -10,13 +10,21 @@ use queen::{
     store::StoreError,
 };
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use shared::settings::Settings;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Folders of runs in a data directory; what a killed run left of them is removed by the next.
 const SCRATCH: &str = "run-";
+/// Seconds between TERM and KILL: somebody waits at the terminal.
+const GRACE: u64 = 3;
+/// How long the drone may take to end; killing and removing take far less.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An embedded queen, and a drone once it was started.
 pub struct Local {
@@ -27,6 +35,8 @@ pub struct Local {
     fleeting: Option<TempDir>,
     stop_queen: CancellationToken,
     queen: JoinHandle<Result<(), AppError>>,
+    drone: Option<JoinHandle<Result<(), drone::DroneError>>>,
+    stop_drone: CancellationToken,
 }
 
 /// Where the history of a folder's runs is kept.
@@ -41,6 +51,21 @@ fn no_room(error: impl std::fmt::Display) -> Failure {
         exit::LOST,
         format!("no temporary folder can be made: {error}; is the disk full?"),
     )
+}
+
+/// The drone's settings for a folder's run, checked before anything is started.
+fn drone_config(url: &str, data: PathBuf, capacity: Option<u32>, labels: &[String]) -> Result<drone::Config, Failure> {
+    drone::Config::from_layer(drone::config::Layer {
+        queen: Some(url.to_owned()),
+        data: Some(data),
+        capacity,
+        // Durations are compared with those of the same machine only: nothing to calibrate, nothing to wait for.
+        speed: Some(100),
+        labels: Some(labels.to_vec()),
+        grace: Some(GRACE),
+        ..drone::config::Layer::default()
+    })
+    .map_err(|error| Failure::new(exit::NOTHING, error))
 }
 
 impl Local {
@@ -80,6 +105,8 @@ impl Local {
             fleeting,
             stop_queen,
             queen,
+            drone: None,
+            stop_drone: CancellationToken::new(),
         })
     }
 
@@ -99,15 +126,23 @@ impl Local {
     }
 
     /// Starts the drone with the caller's PATH and one slot a processor, unless `capacity` says otherwise.
-    pub fn start_drone(&mut self, _capacity: Option<u32>, _labels: &[String]) -> Result<(), Failure> {
-        Err(Failure::new(
-            exit::LOST,
-            "the embedded drone is not there yet: start a queen and a drone, and give --queen URL",
-        ))
+    pub fn start_drone(&mut self, capacity: Option<u32>, labels: &[String]) -> Result<(), Failure> {
+        let config = drone_config(&self.url, self.scratch.path().join("drone"), capacity, labels)?;
+        self.drone = Some(tokio::spawn(drone::run(config, self.stop_drone.clone())));
+        Ok(())
     }
 
-    /// Ends drone and queen and removes everything that is not history. `hurry`: kill what still runs.
-    pub async fn stop(self, _hurry: bool) {
+    /// Ends drone and queen, whatever still runs, and removes everything that is not history.
+    pub async fn stop(self) {
+        self.stop_drone.cancel();
+        if let Some(drone) = self.drone {
+            match tokio::time::timeout(PATIENCE, drone).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => complain(&format!("warning: the embedded drone ended badly: {error}")),
+                Ok(Err(error)) => complain(&format!("warning: the embedded drone broke down: {error}")),
+                Err(_) => complain("warning: the embedded drone does not end; processes of the job may be left"),
+            }
+        }
         self.stop_queen.cancel();
         match self.queen.await {
             Ok(Ok(())) => {}
@@ -122,8 +157,9 @@ impl Local {
 }
 
 /// The runner and the number of test files that a drone would find in `dir`, or why it would find none.
-pub fn detect(_dir: &Path) -> Result<(String, usize), String> {
-    Err("nothing is detected yet".into())
+pub fn detect(dir: &Path) -> Result<(String, usize), String> {
+    let listing = drone::runner::list(dir, &Settings::default(), None).map_err(|error| error.to_string())?;
+    Ok((listing.runner.name().to_owned(), listing.files.len()))
 }
 
 fn broken(error: AppError) -> Failure {

@@ -55,13 +55,6 @@ pub struct RunArgs {
     job: JobFlags,
 }
 
-/// A job's end in short, for the hooks and the exit.
-struct Finished {
-    code: u8,
-    /// Leave without waiting for what still runs.
-    hurry: bool,
-}
-
 /// Runs the tests of a folder.
 pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
     let mut interrupts = Interrupts::listen()?;
@@ -90,39 +83,28 @@ pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
             return Err(Failure::new(exit::SOURCE, text));
         }
     }
+    let run = Run {
+        global,
+        args: &args,
+        dir: &dir,
+        settings: &settings,
+        extra,
+    };
     match global.address().filter(|_| !args.local) {
         Some(address) => {
             let client = Client::new(address, global.secret()?)?;
             let scratch = TempDir::with_prefix("skep-run-")
                 .map_err(|error| Failure::new(exit::SOURCE, format!("no temporary folder can be made: {error}")))?;
-            let run = Run {
-                global,
-                args: &args,
-                dir: &dir,
-                settings: &settings,
-                extra,
-            };
-            let finished = run
-                .over(&client, &scratch.path().join("snapshot"), None, &mut interrupts)
-                .await?;
-            Ok(finished.code)
+            let place = scratch.path().join("snapshot");
+            run.over(&client, &place, None, &mut interrupts).await
         }
         None => {
             let mut local = Local::start(&dir).await?;
             let client = Client::new(local.url(), None)?;
-            let run = Run {
-                global,
-                args: &args,
-                dir: &dir,
-                settings: &settings,
-                extra,
-            };
-            let scratch = local.scratch().join("snapshot");
-            let result = run.over(&client, &scratch, Some(&mut local), &mut interrupts).await;
-            local
-                .stop(result.as_ref().map_or(true, |finished| finished.hurry))
-                .await;
-            result.map(|finished| finished.code)
+            let place = local.scratch().join("snapshot");
+            let result = run.over(&client, &place, Some(&mut local), &mut interrupts).await;
+            local.stop().await;
+            result
         }
     }
 }
@@ -177,7 +159,7 @@ impl Run<'_> {
         scratch: &Path,
         mut local: Option<&mut Local>,
         interrupts: &mut Interrupts,
-    ) -> Result<Finished, Failure> {
+    ) -> Result<u8, Failure> {
         if let Some(local) = &mut local {
             forget_unfinished(client).await?;
             // It says hello while the snapshot is taken.
@@ -185,10 +167,7 @@ impl Run<'_> {
         }
         let snapshot = take(self.dir, scratch).await?;
         if interrupts.count() > 0 {
-            return Ok(Finished {
-                code: interrupts.exit_code(),
-                hurry: true,
-            });
+            return Ok(interrupts.exit_code());
         }
         let job = self.job(client, &snapshot, local.is_some()).await?;
         let id = job.job_id.clone().unwrap_or_else(clock::new_job_id);
@@ -212,10 +191,7 @@ impl Run<'_> {
         let view = match end? {
             End::Over(view) => view,
             End::Left => {
-                return Ok(Finished {
-                    code: interrupts.exit_code(),
-                    hurry: true,
-                });
+                return Ok(interrupts.exit_code());
             }
             End::Lost(why) => return Err(Failure::new(exit::LOST, why)),
         };
@@ -228,7 +204,7 @@ impl Run<'_> {
         }
         screen.end(&view, &progress, &links, code);
         self.after(&view, interrupts).await;
-        Ok(Finished { code, hurry: false })
+        Ok(code)
     }
 
     async fn job(&self, client: &Client, snapshot: &Snapshot, local: bool) -> Result<JobData, Failure> {
