@@ -25,7 +25,8 @@ pub(crate) struct Drone {
     pub(crate) connected: bool,
     /// It has said on this connection what it can do.
     pub(crate) ready: bool,
-    pub(crate) info: Info,
+    /// What it last said that it can do; unknown after a restart of the queen.
+    pub(crate) info: Option<Info>,
     /// Its capacity; after it has set that to 0, what it was: what it holds it finishes.
     pub(crate) slots: u32,
     /// An operator wants it drained.
@@ -50,7 +51,7 @@ impl Drone {
             incarnation: None,
             connected: false,
             ready: false,
-            info: Info::default(),
+            info: None,
             slots: 0,
             wished: false,
             learned: 1.0,
@@ -66,7 +67,7 @@ impl Drone {
     }
 
     pub(crate) fn draining(&self) -> bool {
-        self.wished || self.info.capacity == 0
+        self.wished || self.info.as_ref().is_some_and(|info| info.capacity == 0)
     }
 
     /// It may take new jobs.
@@ -81,13 +82,17 @@ impl Drone {
 
     /// Real speed, for durations; 100 is the reference machine, never 0.
     pub(crate) fn speed(&self) -> u64 {
-        ((f64::from(self.info.speed.max(1)) * self.learned).round() as u64).max(1)
+        ((f64::from(self.reported().max(1)) * self.learned).round() as u64).max(1)
+    }
+
+    fn reported(&self) -> u32 {
+        self.info.as_ref().map_or(100, |info| info.speed)
     }
 
     /// Speed for the order of drones: as reported, unless that is plainly wrong.
     fn rank_speed(&self) -> u64 {
         if NOISE.contains(&self.learned) {
-            u64::from(self.info.speed)
+            u64::from(self.reported())
         } else {
             self.speed()
         }
@@ -95,7 +100,9 @@ impl Drone {
 
     fn fits(&self, class: &Class) -> bool {
         let has = |held: &[String], wanted: &[String]| wanted.iter().all(|word| held.contains(word));
-        has(&self.info.labels, &class.labels) && has(&self.info.plugins, &class.plugins)
+        self.info
+            .as_ref()
+            .is_some_and(|info| has(&info.labels, &class.labels) && has(&info.plugins, &class.plugins))
     }
 
     fn place(&self) -> Option<(bool, Spot)> {
@@ -118,12 +125,12 @@ impl Drone {
             drone: self.id.clone(),
             name: self.name.clone(),
             connected: self.connected,
-            info: self.info.clone(),
+            info: self.info.clone().unwrap_or_default(),
             draining: self.draining(),
             active: self.demand.min(self.slots),
             queued: u32::try_from(self.backlog.len()).unwrap_or(u32::MAX),
             learned: self.learned,
-            speed: f64::from(self.info.speed) * self.learned,
+            speed: f64::from(self.reported()) * self.learned,
             jobs: self.leases.keys().cloned().collect(),
         }
     }
@@ -342,7 +349,7 @@ impl State {
             return;
         }
         let drone = self.drone_mut(id);
-        let usual = expected as f64 * 100.0 / f64::from(drone.info.speed.max(1));
+        let usual = expected as f64 * 100.0 / f64::from(drone.reported().max(1));
         let sample = (usual / duration as f64).clamp(0.2, 5.0);
         drone.learned += (sample - drone.learned) * 0.1;
         if (drone.learned / drone.saved - 1.0).abs() > 0.05 {

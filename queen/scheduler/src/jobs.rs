@@ -333,7 +333,13 @@ impl State {
             (None, Some(reason)) => reason.clone(),
             (None, None) => String::new(),
         };
-        let cleanup = job.cleanup_num(token);
+        let closing = job
+            .leases
+            .get(&token)
+            .is_some_and(|lease| lease.row.closing && lease.row.state == LeaseState::Live);
+        let next = job.row.next_num;
+        let cleanup = if closing { job.cleanup_num(token) } else { next };
+        self.out.dirty_jobs.insert(id.clone());
         let Some(lease) = job.leases.get_mut(&token) else {
             return;
         };
@@ -349,7 +355,9 @@ impl State {
             let num = cleanup;
             let (lease, phase) = (lease_token, Phase::Cleanup);
             ToDrone::JobPhase { job, lease, phase, num }
-        } else if let (true, Some(num)) = (lease.deploying, lease.deploy_num) {
+        } else if lease.deploying {
+            // Said again only to the very lease that has it, in the same life of the drone, which heeds it once.
+            let num = *lease.deploy_num.get_or_insert(next);
             let (lease, phase) = (lease_token, Phase::Deploy);
             ToDrone::JobPhase { job, lease, phase, num }
         } else {

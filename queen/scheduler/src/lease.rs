@@ -112,7 +112,11 @@ impl Job {
             return kept;
         }
         // Not kept, or lost with the memory of an earlier queen: from here on, for this lease alone.
-        self.take_nums(self.row.plan.as_ref().map_or(0, |plan| plan.cleanup_commands))
+        let num = self.take_nums(self.row.plan.as_ref().map_or(0, |plan| plan.cleanup_commands));
+        if let Some(lease) = self.leases.get_mut(&token) {
+            lease.cleanup = Some(num);
+        }
+        num
     }
 
     /// The files are listed: from here on others number commands too, so the home drone gets its share for cleanup.

@@ -148,7 +148,9 @@ impl State {
                 }
                 (FileState::Done, ..) => {}
                 (FileState::Out, ..) => orphans.push(file.index),
-                (FileState::Pending, ..) => job.push_pending(file.index),
+                (FileState::Pending, ..) if job.row.plan.is_some() => job.push_pending(file.index),
+                // The list is not whole yet.
+                (FileState::Pending, ..) => {}
             }
         }
         // A row that is out under a lease that is over can only come from a write between the two: the attempt is void.

@@ -70,7 +70,7 @@ impl State {
         if info.capacity > 0 {
             drone.slots = info.capacity;
         }
-        drone.info = info;
+        drone.info = Some(info);
         drone.ready = drone.connected;
         self.drone_changed(id);
     }
