@@ -111,8 +111,12 @@ impl Job {
         if let Some(kept) = self.leases.get(&token).and_then(|lease| lease.cleanup) {
             return kept;
         }
-        // Not kept, or lost with the memory of an earlier queen: from here on, for this lease alone.
-        let num = self.take_nums(self.row.plan.as_ref().map_or(0, |plan| plan.cleanup_commands));
+        // Whoever alone numbers the job's commands goes on from where they are.
+        let Some(plan) = &self.row.plan else {
+            return self.row.next_num;
+        };
+        // The kept one was lost with the memory of an earlier queen.
+        let num = self.take_nums(plan.cleanup_commands);
         if let Some(lease) = self.leases.get_mut(&token) {
             lease.cleanup = Some(num);
         }
@@ -451,27 +455,31 @@ impl State {
         });
         let jobs = answers.collect();
         self.out.send(id, ToDrone::Resumed { jobs });
-        for (job, token) in leases {
+        // First what the drone never had: it was said before anything of the others that may have been lost with it.
+        let (held, missing): (Vec<_>, Vec<_>) = leases
+            .into_iter()
+            .partition(|(job, token)| holds(job, *token).is_some());
+        for (job, token) in missing {
             let Some(lease) = self.jobs.get(&job).and_then(|job| job.leases.get(&token)) else {
                 continue;
             };
             if lease.row.state == LeaseState::Live {
                 // Given on this very connection: the drone could not know of it yet.
-                continue;
+            } else if lease.received || lease.row.closing {
+                self.end_lease(&job, token, Gone::Lost);
+            } else {
+                self.set_lease(&job, token, LeaseState::Live);
+                self.start_again(&job, token);
             }
-            match holds(&job, token) {
-                Some(held) => {
-                    self.set_lease(&job, token, LeaseState::Live);
-                    self.run_again(&job, token, &held.running);
-                    self.say_phase(&job, token);
-                    self.advance(&job);
-                }
-                None if lease.received || lease.row.closing => self.end_lease(&job, token, Gone::Lost),
-                None => {
-                    self.set_lease(&job, token, LeaseState::Live);
-                    self.start_again(&job, token);
-                }
-            }
+        }
+        for (job, token) in held {
+            let running = holds(&job, token)
+                .map(|held| held.running.as_slice())
+                .unwrap_or_default();
+            self.set_lease(&job, token, LeaseState::Live);
+            self.run_again(&job, token, running);
+            self.say_phase(&job, token);
+            self.advance(&job);
         }
         self.drone_changed(id);
     }

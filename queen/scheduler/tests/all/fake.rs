@@ -27,7 +27,8 @@ pub struct Suite {
 enum Stage {
     Preparing,
     Ready,
-    Deploying(Num),
+    /// Told to deploy; true once it has a slot for that.
+    Deploying(Num, bool),
     Cleaning(Num),
     Cancelling,
 }
@@ -97,7 +98,9 @@ impl Fake {
 
     /// Slots that work really has now.
     pub fn busy(&self) -> usize {
-        let of = |held: &Held| usize::from(held.stage == Stage::Preparing) + held.running.len();
+        let of = |held: &Held| {
+            usize::from(matches!(held.stage, Stage::Preparing | Stage::Deploying(_, true))) + held.running.len()
+        };
         self.leases.values().map(of).sum()
     }
 
@@ -135,7 +138,13 @@ impl Fake {
             running: Vec::new(),
         };
         self.leases.insert(job.clone(), held);
-        let (busy, capacity) = (self.busy(), self.info.capacity as usize);
+        // A deploy may come on top: it is given at once to the drone that has the job, and waits there for its slot.
+        let deploys = self
+            .leases
+            .values()
+            .filter(|held| matches!(held.stage, Stage::Deploying(_, true)))
+            .count();
+        let (busy, capacity) = (self.busy() - deploys, self.info.capacity as usize);
         assert!(
             busy <= capacity,
             "{busy} slots in use of {capacity} when {job} is to be prepared"
@@ -187,7 +196,7 @@ impl Fake {
                         // Said twice under one lease, it is heeded once.
                         if !self.deploys.contains(&(job.clone(), lease)) {
                             self.deploys.push((job, lease));
-                            held.stage = Stage::Deploying(num);
+                            held.stage = Stage::Deploying(num, false);
                         }
                     }
                     (Phase::Cleanup, Stage::Cleaning(_) | Stage::Cancelling) => {}
@@ -241,7 +250,9 @@ impl Fake {
         };
         match held.stage {
             Stage::Preparing => self.prepare(job, suite, dice % 32),
-            Stage::Deploying(num) => {
+            Stage::Deploying(num, false) if free => held.stage = Stage::Deploying(num, true),
+            Stage::Deploying(_, false) => return false,
+            Stage::Deploying(num, true) => {
                 held.stage = Stage::Ready;
                 self.phase(job, Phase::Deploy, Edge::Start, None);
                 self.say(job, JobInput::CmdStart { num });

@@ -1,11 +1,469 @@
 //! The rules one by one.
 
-use crate::world::{World, info, new_job, suite};
+use crate::world::{World, drone_id, info, job_id, new_job, suite};
+use scheduler::{Action, DroneInput, Input, JobInput};
+use shared::{
+    JobState, JobType, Num, Project,
+    outcome::FileOutcome,
+    protocol::{JobEvent, ToDrone, event::Phase, to_queen::Info},
+};
+
+fn two() -> World {
+    World::new(&[("slow", info(100, 2)), ("fast", info(200, 4))])
+}
+
+fn words(world: &World, job: &str) -> Vec<String> {
+    let word = |event: &JobEvent| match event {
+        JobEvent::Phase { phase, edge, .. } => format!("{} {edge:?}", phase.as_str()).to_lowercase(),
+        other => serde_json_type(other),
+    };
+    world.events[&job_id(job)].iter().map(word).collect()
+}
+
+fn serde_json_type(event: &JobEvent) -> String {
+    format!("{event:?}")
+        .split([' ', '{'])
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
+}
+
+/// Runs `name`'s messages and work until it has nothing more to do, `dice` deciding how it goes.
+fn work(world: &mut World, name: &str, dice: u32) {
+    let id = drone_id(name);
+    loop {
+        let fake = world.fakes.get_mut(&id).unwrap();
+        let more = fake.receive() | fake.work(&world.suites, dice);
+        if !(more | world.deliver(&id)) {
+            return;
+        }
+    }
+}
 
 #[test]
-fn a_job_runs_to_its_end() {
-    let mut world = World::new(&[("a", info(100, 2))]);
-    world.submit(new_job("j"), suite(5, 1000));
+fn a_job_goes_to_the_fastest_drone_then_to_the_next_then_to_the_shortest_queue() {
+    let mut world = two();
+    let long = || suite(1, 60_000);
+    for at in 0..4 {
+        world.submit(new_job(&format!("j{at}")), long());
+        assert_eq!(world.home(&format!("j{at}")).as_deref(), Some("fast"));
+    }
+    for at in 4..6 {
+        world.submit(new_job(&format!("j{at}")), long());
+        assert_eq!(
+            world.home(&format!("j{at}")).as_deref(),
+            Some("slow"),
+            "the fast one is full"
+        );
+    }
+    let queued = |world: &World| ["fast", "slow"].map(|id| world.state.drone(&drone_id(id)).unwrap().queued);
+    // (4+1)/4 against (2+1)/2 and so on: both are full, the shorter queue for its size gets the next.
+    let mut seen = Vec::new();
+    for at in 6..9 {
+        world.submit(new_job(&format!("j{at}")), long());
+        assert_eq!(world.home(&format!("j{at}")), None);
+        seen.push(queued(&world));
+    }
+    assert_eq!(seen, [[1, 0], [1, 1], [2, 1]]);
+    // The slow drone frees first: it takes the oldest, although that one queued at the fast drone.
+    assert_eq!(world.state.queue(world.now)[0].backlog, Some(drone_id("fast")));
+    work(&mut world, "slow", 0);
+    let taker = world.events[&job_id("j6")].iter().find_map(|event| match event {
+        JobEvent::Started { drone, .. } => drone.clone(),
+        _ => None,
+    });
+    assert_eq!(taker, Some(drone_id("slow")));
     world.settle();
-    assert_eq!(world.row("j").state, shared::JobState::Passed);
+}
+
+#[test]
+fn a_drone_counts_only_once_it_has_said_what_it_can_do() {
+    let mut world = World::empty();
+    let id = drone_id("a");
+    world.fakes.insert(id.clone(), crate::fake::Fake::new(info(100, 1)));
+    let incarnation = shared::Incarnation::new("a.1").unwrap();
+    world.drone(
+        &id,
+        DroneInput::Connected {
+            incarnation,
+            name: "a".into(),
+            gap: false,
+        },
+    );
+    world.submit(new_job("j"), suite(1, 1000));
+    assert_eq!(world.live("j"), Vec::<String>::new());
+    world.drone(&id, DroneInput::Info(info(100, 1)));
+    assert_eq!(world.live("j"), ["a"]);
+}
+
+#[test]
+fn a_job_says_why_it_waits() {
+    let gpu = Info {
+        labels: vec!["gpu".into()],
+        ..info(100, 1)
+    };
+    let mut world = World::new(&[("a", gpu.clone()), ("b", gpu), ("c", info(100, 1))]);
+    world.drone(&drone_id("a"), DroneInput::Drain(true));
+    world.drone(&drone_id("b"), DroneInput::Drain(true));
+    let mut new = new_job("j");
+    new.labels = vec!["gpu".into()];
+    world.submit(new, suite(1, 1000));
+    let waits = |world: &World, id: &str| world.state.explain(&job_id(id), world.now).unwrap().waits;
+    assert_eq!(
+        waits(&world, "j").as_deref(),
+        Some("for a drone with label gpu (2 are draining)")
+    );
+    world.submit(new_job("k"), suite(1, 1000));
+    assert_eq!(waits(&world, "k"), None);
+    world.submit(new_job("l"), suite(1, 1000));
+    assert_eq!(waits(&world, "l").as_deref(), Some("for a free slot (1 of 1 are busy)"));
+    let queue: Vec<_> = world
+        .state
+        .queue(world.now)
+        .into_iter()
+        .map(|waiting| waiting.job.to_string())
+        .collect();
+    assert_eq!(queue, ["j", "l"]);
+    world.drone(&drone_id("a"), DroneInput::Drain(false));
+    assert_eq!(world.home("j").as_deref(), Some("a"));
+}
+
+#[test]
+fn the_stream_of_a_job_that_tests_and_deploys() {
+    let mut world = World::new(&[("a", info(100, 2))]);
+    let mut new = new_job("j");
+    new.job_type = JobType::TestAndDeploy;
+    world.submit(new, suite(2, 1000));
+    world.settle();
+    assert_eq!(world.row("j").state, JobState::Passed);
+    let expected = [
+        "queued",
+        "started",
+        "prepare start",
+        "prepare done",
+        "test done",
+        "tested",
+        "deploy start",
+        "deploy done",
+        "deployed",
+        "cleanup start",
+        "cleanup done",
+        "done",
+    ];
+    assert_eq!(words(&world, "j"), expected);
+    assert!(world.state.job(&job_id("j")).is_none(), "what is over is forgotten");
+    world.says("a", "j", JobInput::Started);
+    assert_eq!(world.drops["unknown-job"], 1);
+}
+
+#[test]
+fn a_small_job_does_not_wait_behind_a_huge_one() {
+    let mut world = World::new(&[("a", info(100, 4))]);
+    world.submit(new_job("huge"), suite(300, 10_000));
+    for _ in 0..40 {
+        world.all_quiet();
+    }
+    let mut small = new_job("small");
+    small.project = Project::new("c/d").unwrap();
+    world.submit(small, suite(3, 10_000));
+    for turn in 0..200 {
+        world
+            .fakes
+            .get_mut(&drone_id("a"))
+            .unwrap()
+            .work(&world.suites, turn % 2);
+        world.deliver_all();
+    }
+    assert!(world.row("small").state.is_final(), "{:?}", world.row("small"));
+    assert!(world.row("huge").files_done < 150);
+    world.settle();
+}
+
+#[test]
+fn helpers_join_when_that_ends_the_job_sooner_and_no_more_than_its_spread() {
+    for (spread, files, ms, drones) in [
+        (None, 40, 60_000, 3),
+        (Some(2), 40, 60_000, 2),
+        (Some(1), 40, 60_000, 1),
+        (None, 3, 500, 1),
+    ] {
+        let mut world = World::new(&[("a", info(200, 2)), ("b", info(100, 2)), ("c", info(100, 2))]);
+        let mut new = new_job("j");
+        new.spread = spread;
+        world.submit(new, suite(files, ms));
+        let fake = world.fakes.get_mut(&drone_id("a")).unwrap();
+        fake.receive();
+        world.deliver_all();
+        world.pass(1000);
+        let fake = world.fakes.get_mut(&drone_id("a")).unwrap();
+        fake.work(&world.suites, 0);
+        world.deliver_all();
+        assert_eq!(
+            world.live("j").len(),
+            drones,
+            "spread {spread:?}, {files} files of {ms} ms"
+        );
+        world.settle();
+    }
+}
+
+#[test]
+fn what_failed_before_goes_first_then_the_longest() {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    let mut files = suite(0, 0);
+    // The fake's history has a file as failed if its duration can be divided by 7.
+    files.files = [
+        ("x", Some(100)),
+        ("new", None),
+        ("y", Some(900)),
+        ("bad", Some(70)),
+        ("z", Some(500)),
+    ]
+    .map(|(path, ms)| (path.to_owned(), ms))
+    .to_vec();
+    world.submit(new_job("j"), files);
+    world.settle();
+    let mut order = world.files("j");
+    order.sort_by_key(|file| file.num);
+    let paths: Vec<&str> = order.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["bad", "y", "new", "z", "x"]);
+}
+
+/// A job of one file that `a` has begun.
+fn begun(retries: u32) -> World {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    let mut suite = suite(1, 1000);
+    suite.plan.retries = retries;
+    world.submit(new_job("j"), suite);
+    for _ in 0..20 {
+        if world.files("j").first().is_some_and(|file| file.num.is_some()) {
+            break;
+        }
+        world.all_quiet();
+    }
+    world
+}
+
+fn done(world: &World, outcome: FileOutcome, died: bool) -> JobInput {
+    let files = world.files("j");
+    let (num, attempt) = (files[0].num.unwrap(), files[0].attempt);
+    JobInput::FileDone {
+        num,
+        attempt,
+        outcome,
+        died,
+        duration: 1000,
+    }
+}
+
+#[test]
+fn a_pass_after_a_bad_attempt_is_flaky() {
+    let mut world = begun(1);
+    let first = done(&world, FileOutcome::Failed, false);
+    world.says("a", "j", first.clone());
+    assert_eq!(world.files("j")[0].attempt.0, 2);
+    world.says("a", "j", first);
+    assert_eq!(world.drops["stale"], 1, "an attempt counts once");
+    let second = done(&world, FileOutcome::Passed, false);
+    let actions = world.says("a", "j", second);
+    assert_eq!(
+        actions[0],
+        Action::Accept {
+            outcome: Some(FileOutcome::Flaky)
+        }
+    );
+    assert_eq!(world.row("j").test_code, Some(0));
+}
+
+#[test]
+fn three_deaths_are_poison() {
+    let mut world = begun(5);
+    for _ in 0..2 {
+        let death = done(&world, FileOutcome::Failed, true);
+        world.says("a", "j", death);
+    }
+    let death = done(&world, FileOutcome::Failed, true);
+    let actions = world.says("a", "j", death);
+    assert_eq!(
+        actions[0],
+        Action::Accept {
+            outcome: Some(FileOutcome::Crashed)
+        }
+    );
+    assert_eq!(world.row("j").test_code, Some(1));
+}
+
+#[test]
+fn a_job_in_which_no_test_ran_is_errored() {
+    let mut world = begun(0);
+    let empty = done(&world, FileOutcome::Empty, false);
+    world.says("a", "j", empty);
+    assert_eq!(world.row("j").error.as_ref().unwrap().kind, "no-tests");
+}
+
+#[test]
+fn a_drone_that_is_away_too_long_loses_its_files_and_what_it_says_later_is_stale() {
+    let mut world = World::new(&[("a", info(200, 1)), ("b", info(100, 1))]);
+    let mut new = new_job("j");
+    new.spread = Some(1);
+    world.submit(new, suite(2, 1000));
+    for _ in 0..6 {
+        world.all_quiet();
+    }
+    assert_eq!(world.live("j"), ["a"]);
+    world.disconnect(&drone_id("a"));
+    world.pass(29_000);
+    assert_eq!(world.live("j"), ["a"]);
+    world.pass(2_000);
+    assert_eq!(world.live("j"), ["b"]);
+    assert!(!world.state.fence(&job_id("j"), &drone_id("a"), None));
+    world.says("a", "j", JobInput::CmdStart { num: Num(9) });
+    assert!(world.drops["stale"] >= 1);
+    world.settle();
+    assert_eq!(world.row("j").state, JobState::Passed);
+}
+
+#[test]
+fn a_lost_deploy_ends_the_job_as_errored() {
+    let mut world = World::new(&[("a", info(100, 1)), ("b", info(50, 1))]);
+    let mut new = new_job("j");
+    new.job_type = JobType::Deploy;
+    new.retries = 3;
+    world.submit(new, suite(0, 0));
+    world.deliver_all();
+    world.fakes.get_mut(&drone_id("a")).unwrap().work(&world.suites, 0);
+    world.deliver_all();
+    assert!(world.row("j").deploy_given);
+    world.fakes.get_mut(&drone_id("a")).unwrap().restart();
+    world.connect(&drone_id("a"), false);
+    assert_eq!(world.row("j").state, JobState::Errored);
+    let error = world.row("j").error.clone().unwrap();
+    assert_eq!(error.kind, "lost");
+    assert!(
+        error.message.contains("a deploy is never repeated by itself"),
+        "{}",
+        error.message
+    );
+}
+
+#[test]
+fn cancel_ends_a_waiting_job_at_once_and_a_running_one_when_its_drone_says_so() {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    for id in ["j", "k"] {
+        world.submit(new_job(id), suite(2, 1000));
+    }
+    let cancel = |world: &mut World, id: &str| {
+        world.input(Input::Cancel {
+            job: job_id(id),
+            reason: "enough".into(),
+        })
+    };
+    cancel(&mut world, "k");
+    assert_eq!(world.row("k").state, JobState::Cancelled);
+    assert_eq!(words(&world, "k"), ["queued", "cancelled", "done"]);
+    let actions = cancel(&mut world, "j");
+    let told = |action: &Action| {
+        matches!(
+            action,
+            Action::Send {
+                message: ToDrone::JobCancel { .. },
+                ..
+            }
+        )
+    };
+    assert!(actions.iter().any(told) && !world.row("j").state.is_final());
+    world.settle();
+    assert_eq!(world.row("j").state, JobState::Cancelled);
+}
+
+#[test]
+fn a_job_is_tried_again_after_a_pause_as_often_as_it_asks_for() {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    world.submit(new_job("j"), suite(1, 1000));
+    // With this dice the fake's files fail.
+    work(&mut world, "a", 11 << 8);
+    assert_eq!((world.row("j").state, world.row("j").attempt), (JobState::Failed, 1));
+
+    let mut world = World::new(&[("a", info(100, 1))]);
+    let mut new = new_job("j");
+    new.retries = 1;
+    world.submit(new, suite(1, 1000));
+    for _ in 0..3 {
+        world.all_quiet();
+    }
+    let error = shared::protocol::event::JobError::new("source", "gone");
+    let actions = world.says("a", "j", JobInput::Errored { error });
+    let retried = actions.iter().find_map(|action| match action {
+        Action::Emit(JobEvent::Retried { retry, .. }) => Some(retry.clone()),
+        _ => None,
+    });
+    let pause = retried.unwrap().at.since(world.now);
+    assert!((1000..=1500).contains(&pause), "{pause}");
+    assert_eq!((world.row("j").state, world.row("j").attempt), (JobState::Running, 2));
+    world.fakes.get_mut(&drone_id("a")).unwrap().restart();
+    world.connect(&drone_id("a"), false);
+    world.settle();
+    assert_eq!(world.row("j").state, JobState::Passed);
+}
+
+#[test]
+fn a_job_over_its_time_limit_is_stopped() {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    let mut new = new_job("j");
+    new.timeout = Some(5_000);
+    world.submit(new, suite(50, 1000));
+    for _ in 0..6 {
+        world.all_quiet();
+    }
+    world.pass(5_000);
+    world.settle();
+    assert_eq!(world.row("j").error.as_ref().unwrap().kind, "timeout");
+    assert!(
+        world
+            .files("j")
+            .iter()
+            .any(|file| file.outcome == Some(FileOutcome::NotRun))
+    );
+}
+
+#[test]
+fn a_waiting_job_rises_with_time() {
+    let mut world = World::empty();
+    let mut low = new_job("low");
+    low.priority = -1;
+    world.submit(low, suite(1, 1));
+    world.pass(20 * 60_000);
+    world.submit(new_job("high"), suite(1, 1));
+    let order: Vec<_> = world
+        .state
+        .queue(world.now)
+        .into_iter()
+        .map(|waiting| waiting.job.to_string())
+        .collect();
+    assert_eq!(order, ["low", "high"]);
+}
+
+#[test]
+fn numbers_of_commands_never_clash_and_bad_ones_are_dropped() {
+    let mut world = begun(0);
+    world.says("a", "j", JobInput::CmdStart { num: Num(4_000_000) });
+    assert_eq!(world.drops["bad-num"], 1);
+    let num = world.files("j")[0].num.unwrap();
+    assert!(world.state.started_num(&job_id("j"), &drone_id("a"), num));
+    assert!(!world.state.started_num(&job_id("j"), &drone_id("a"), Num(num.0 + 1)));
+    let cleanup = |action: &Action| match action {
+        Action::Send {
+            message:
+                ToDrone::JobPhase {
+                    phase: Phase::Cleanup,
+                    num,
+                    ..
+                },
+            ..
+        } => Some(*num),
+        _ => None,
+    };
+    let passed = done(&world, FileOutcome::Passed, false);
+    let told = world.says("a", "j", passed).iter().find_map(cleanup).unwrap();
+    assert!(told < num, "kept for the home drone when the files were listed");
 }
