@@ -192,12 +192,10 @@ impl Fake {
                     return;
                 };
                 match (phase, held.stage) {
-                    (Phase::Deploy, Stage::Ready) => {
-                        // Said twice under one lease, it is heeded once.
-                        if !self.deploys.contains(&(job.clone(), lease)) {
-                            self.deploys.push((job, lease));
-                            held.stage = Stage::Deploying(num, false);
-                        }
+                    // Said twice under one lease, it is heeded once.
+                    (Phase::Deploy, Stage::Ready) if !self.deploys.contains(&(job.clone(), lease)) => {
+                        self.deploys.push((job, lease));
+                        held.stage = Stage::Deploying(num, false);
                     }
                     (Phase::Cleanup, Stage::Cleaning(_) | Stage::Cancelling) => {}
                     (Phase::Cleanup, _) => {

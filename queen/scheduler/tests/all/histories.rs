@@ -46,7 +46,7 @@ fn submit(world: &mut World, count: usize, dice: u32) {
     new.timeout = (pick(12, 8) == 0).then_some(60_000);
     new.delay_until = (pick(15, 8) == 0).then(|| world.now.plus(5_000));
     let files = pick(18, 14) as usize;
-    let known = |at: usize| (at % 3 > 0).then(|| 500 + 700 * at as u64);
+    let known = |at: usize| (!at.is_multiple_of(3)).then(|| 500 + 700 * at as u64);
     let plan = Plan {
         retries: pick(22, 3),
         spread: (pick(24, 4) == 0).then_some(3),

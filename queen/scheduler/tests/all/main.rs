@@ -2,6 +2,8 @@
 //!
 //! [`world`] is the fleet and the store; [`rules`] and [`histories`] drive it.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 mod fake;
 mod histories;
 mod rules;
