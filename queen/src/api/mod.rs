@@ -9,6 +9,7 @@ mod drones;
 mod error;
 mod extract;
 mod follow;
+pub mod git;
 mod jobs;
 mod junit;
 mod live;

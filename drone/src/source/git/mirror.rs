@@ -201,7 +201,8 @@ fn ask(task: &Task<'_>, remote: &Remote, repo: &Repository, talk: &Talk<'_>) -> 
             if let Some((name, _)) = plan.named() {
                 plan.take(git, &[&name])?;
             } else if let Some((name, _)) = plan.heads.iter().find(|(_, head)| head == id) {
-                plan.take(git, &[name])?;
+                // `refs/tags/v1^{}` is what `refs/tags/v1` tags.
+                plan.take(git, &[name.trim_end_matches("^{}")])?;
             }
             if repo.find_commit(*id).is_err() {
                 // Servers that allow it give any commit by its id; the others refuse before anything is sent.
@@ -212,6 +213,7 @@ fn ask(task: &Task<'_>, remote: &Remote, repo: &Repository, talk: &Talk<'_>) -> 
                     let all: Vec<&str> = all
                         .into_iter()
                         .filter(|name| name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
+                        .filter(|name| !name.ends_with("^{}"))
                         .collect();
                     plan.take(git, &all)?;
                 }
