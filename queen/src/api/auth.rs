@@ -86,7 +86,7 @@ impl Access {
 pub fn need(method: &Method, path: &str, query: &str) -> Need {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if path.starts_with(super::GIT) {
-        return if super::git_writes(path, query) {
+        return if super::git::is_write(path, Some(query)) {
             Need::Trigger
         } else {
             Need::Fetch
@@ -189,7 +189,9 @@ const TOKEN_PROTOCOL: &str = "skep.token.";
 fn presented(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         let offered = text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
-        let token = offered.split(',').find_map(|one| one.trim().strip_prefix(TOKEN_PROTOCOL));
+        let token = offered
+            .split(',')
+            .find_map(|one| one.trim().strip_prefix(TOKEN_PROTOCOL));
         return Ok(token.map(ToOwned::to_owned));
     };
     let bad = || {

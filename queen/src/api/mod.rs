@@ -40,10 +40,6 @@ use utoipa_axum::router::OpenApiRouter;
 /// Where repositories that the queen holds are reached.
 const GIT: &str = "/git/";
 
-fn git_writes(_path: &str, _query: &str) -> bool {
-    true
-}
-
 /// Everything below `/api/v1`, with what OpenAPI says of it.
 fn api() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
@@ -71,6 +67,8 @@ pub fn router(context: Context) -> Router {
     metrics::recorder();
     context.connections.spawn(metrics::upkeep(context.clone()));
     let (router, document) = documented().split_for_parts();
+    let repositories =
+        git::router(context.repositories.to_path_buf()).layer(from_fn_with_state(context.clone(), auth::guard));
     openapi::serve(router, document)
         .route("/api/v1/live", any(live::upgrade))
         .route("/api/v1/drone", any(crate::hub::upgrade))
@@ -84,6 +82,8 @@ pub fn router(context: Context) -> Router {
         .fallback(ApiError::unknown_route)
         .layer(from_fn_with_state(context.clone(), auth::guard))
         .layer(CompressionLayer::new())
+        // Packs are compressed already, and too large to be held up by compressing them again.
+        .merge(repositories)
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(assets::NOTHING),
