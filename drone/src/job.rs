@@ -36,6 +36,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
 };
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What all leases of a drone share.
@@ -218,14 +219,26 @@ impl Job {
             prepared
         };
         let prepared = Arc::new(prepared);
-        let dispatch = files::dispatch(&self, &prepared);
-        tokio::pin!(dispatch);
+        // A task of its own: what waits for a slot must be polled also while this deploys.
+        let mut dispatch = tests.then(|| {
+            let dispatch = files::dispatch(Arc::clone(&self), Arc::clone(&prepared));
+            let stop = self.stop.clone();
+            self.tasks
+                .spawn(async move { stop.run_until_cancelled_owned(dispatch).await })
+        });
         loop {
             let (phase, num) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(self.stopped()),
                 next = self.mailbox.next_phase() => next,
-                () = &mut dispatch, if tests => continue,
+                Some(ended) = ended(&mut dispatch) => {
+                    // It ends of itself only by a bug, or because the job is stopped.
+                    dispatch = None;
+                    if let Err(error) = ended {
+                        return Err(Stopped::Errored(JobError::new("internal", format!("handing out files broke down: {error}"))));
+                    }
+                    continue;
+                }
             };
             match phase {
                 Phase::Cleanup => return Ok(num),
@@ -372,5 +385,13 @@ impl Job {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a task ended; `None` where there is none.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<Result<T, JoinError>> {
+    match task {
+        Some(task) => Some(task.await),
+        None => None,
     }
 }

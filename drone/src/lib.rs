@@ -39,7 +39,7 @@ use workspace::Workspaces;
 /// Messages of the queen that may wait for the agent.
 const INBOX: usize = 256;
 /// How long a drone that leaves waits for the queen to take its last words.
-const LAST_WORDS: Duration = Duration::from_secs(30);
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Why a drone could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -112,17 +112,17 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
         inbox,
         stop: leave.clone(),
     };
-    let link = tokio::spawn(link.run());
+    let mut link = tokio::spawn(link.run());
     Agent::new(Arc::clone(&machine), speed).run(heard, &stop).await;
-    // The agent is done by now if the link has ended; then there is nothing to wait for.
-    if !link.is_finished() {
-        let last = time::timeout(LAST_WORDS, machine.outbox.flushed());
-        if let Some(Err(_)) = stop.now.run_until_cancelled(last).await {
-            tracing::warn!(
-                waiting = machine.outbox.waiting(),
-                "left before the queen had everything"
-            );
-        }
+    let last_words = stop
+        .now
+        .run_until_cancelled(time::timeout(LAST_WORDS, machine.outbox.flushed()));
+    tokio::select! {
+        // The agent had to leave because the link has ended.
+        ended = &mut link => return Ok(ended.map_err(broken)??),
+        said = last_words => if let Some(Err(_)) = said {
+            tracing::warn!(waiting = machine.outbox.waiting(), "left before the queen had everything");
+        },
     }
     leave.cancel();
     link.await.map_err(broken)??;

@@ -31,7 +31,7 @@ const FAILURES_LIMIT: usize = 300 * 1000;
 const NAME_LIMIT: usize = 4096;
 
 /// Begins files as slots get free, in the order in which they came. Never returns: drop it to begin no more.
-pub async fn dispatch(job: &Arc<Job>, prepared: &Arc<Prepared>) {
+pub async fn dispatch(job: Arc<Job>, prepared: Arc<Prepared>) {
     loop {
         job.mailbox.file_waits().await;
         let Some(slot) = job.machine.slots.take().await else {
@@ -39,7 +39,7 @@ pub async fn dispatch(job: &Arc<Job>, prepared: &Arc<Prepared>) {
         };
         // It may have been taken back while this waited for the slot.
         let Some(file) = job.mailbox.begin() else { continue };
-        let (job, prepared) = (Arc::clone(job), Arc::clone(prepared));
+        let (job, prepared) = (Arc::clone(&job), Arc::clone(&prepared));
         job.tasks.clone().spawn(async move {
             let run = AssertUnwindSafe(one(&job, &prepared, &file, &slot)).catch_unwind();
             if run.await.is_err() {
