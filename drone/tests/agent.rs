@@ -534,3 +534,90 @@ async fn a_queen_that_does_not_know_the_token_ends_the_drone_with_words_that_hel
     );
     assert!(!error.contains("t0ken"), "{error}");
 }
+
+#[tokio::test]
+async fn test_files_run_in_slots_with_their_hooks_around_them() {
+    let repository = repository(&[
+        (
+            "skep.toml",
+            "[test]\nfiles = 't/*.sh'\ncommand = 'sh {file}'\ntimeout = 20\n[hooks]\nbefore_creating_workers = 'echo bcw'\n\
+             before_start = 'echo start $SKEP_WORKER_ID'\nafter_complete = 'echo complete $SKEP_WORKER_ID'\n\
+             after_creating_workers = 'echo acw'\n",
+        ),
+        ("t/a.sh", "echo $SKEP_FILE on $SKEP_WORKER_ID"),
+        ("t/b.sh", "echo bad >&2; exit 7"),
+    ]);
+    let queen = FakeQueen::start().await;
+    let drone = TestDrone::start(&queen, 1);
+    let mut peer = queen.accept().await;
+    let all = peer.play(&repo_job(repository.path(), "TEST")).await;
+    drone.leave(peer).await;
+    let told = story(&all);
+    let from = told
+        .iter()
+        .position(|word| word == "$1 echo bcw")
+        .expect("the hook before the workers");
+    assert_eq!(
+        told[from..],
+        [
+            "$1 echo bcw",
+            "$1 =0",
+            "prepare done 0",
+            "test start",
+            "files [\"t/a.sh\",\"t/b.sh\"]",
+            "file:start",
+            "$100 sh t/a.sh",
+            "$100 =0",
+            "file t/a.sh passed",
+            "file:start",
+            "$101 sh t/b.sh",
+            "$101 =7",
+            "file t/b.sh failed",
+            "cleanup start",
+            "$300 echo complete $SKEP_WORKER_ID",
+            "$300 =0",
+            "$301 echo acw",
+            "$301 =0",
+            "cleanup done 0",
+            "done",
+        ]
+    );
+    assert_eq!(
+        output(&all, 100),
+        "start 1\nt/a.sh on 1\n",
+        "the hook runs before the slot's first file"
+    );
+    assert_eq!(
+        (output(&all, 101), output(&all, 300)),
+        ("bad\n".to_owned(), "complete 1\n".to_owned())
+    );
+    let files = all.iter().find(|message| message["type"] == "job:files").unwrap();
+    let plan = &files["args"][3];
+    assert_eq!(
+        (&plan["timeout"], &plan["prepare_commands"], &plan["cleanup_commands"]),
+        (&json!(20), &json!(2), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_before_a_file_fails_the_file_and_says_so() {
+    let repository = repository(&[
+        (
+            "skep.toml",
+            "[test]\nfiles = '*.sh'\ncommand = 'sh {file}'\n[hooks]\nbefore_start = 'exit 5'\n",
+        ),
+        ("a.sh", "echo never"),
+    ]);
+    let all = play(repo_job(repository.path(), "TEST")).await;
+    let done = all.iter().find(|message| message["type"] == "job:file:done").unwrap();
+    let result = &done["args"][4];
+    assert_eq!((&result["outcome"], &result["exit"]), (&json!("failed"), &json!(5)));
+    assert!(
+        result["stderr_tail"]
+            .as_str()
+            .unwrap()
+            .contains("before_start ended with code 5"),
+        "{result}"
+    );
+    assert!(!output(&all, 100).contains("never"));
+}
