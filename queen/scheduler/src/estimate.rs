@@ -3,7 +3,7 @@
 //! What a hand-out needs is kept incrementally in [`Work`]. [`State::explain`] and [`State::queue`] may walk: they are asked
 //! by people, off the hot path.
 
-use crate::{Explain, FileState, LeaseState, RunningFile, State, Waiting, jobs::Job, placement::Want};
+use crate::{Explain, FileState, LeaseState, RunningFile, State, Waiting, job::Job, placement::Want};
 use shared::{DroneId, JobId, JobState, Timestamp};
 use std::{cmp::Reverse, collections::BinaryHeap};
 

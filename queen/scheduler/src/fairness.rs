@@ -4,7 +4,7 @@
 //! as virtual time: whoever has least now goes first, so a small job never waits behind a huge one. All weights are 1.
 //! It knows nothing of drones. Read next: `placement.rs`, which asks for the order.
 
-use crate::{fleet::ClassId, jobs::Job};
+use crate::{fleet::ClassId, job::Job};
 use shared::{JobId, Project, Timestamp};
 use std::{
     cmp::Reverse,

@@ -3,7 +3,7 @@
 //! Pending files are an ordered set by (failed before, expected duration, place in the list); handing one out is
 //! logarithmic. What happens to a file that did not end well is in `retry.rs`.
 
-use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, jobs::Job, jobs::Turn};
+use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, job::Job, job::Turn};
 use shared::{
     Attempt, DroneId, JobId, LeaseToken, Num, Timestamp,
     protocol::{

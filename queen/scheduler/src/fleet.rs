@@ -4,7 +4,7 @@
 //! with an open slot by (speed, load, least recently used), full ones by (load with backlog, speed, least recently used).
 //! It decides nothing about jobs. Read next: `placement.rs`.
 
-use crate::{DroneStatus, Record, State, jobs::Job};
+use crate::{DroneStatus, Record, State, job::Job};
 use shared::{DroneId, Incarnation, JobId, LeaseToken, Timestamp, protocol::to_queen::Info};
 use std::collections::{BTreeMap, BTreeSet};
 

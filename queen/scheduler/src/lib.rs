@@ -4,11 +4,13 @@
 //! engine makes them durable and only then carries them out. The same inputs give the same actions.
 
 pub mod action;
+mod away;
 mod estimate;
 mod fairness;
 mod files;
 mod fleet;
 pub mod input;
+mod job;
 mod jobs;
 mod lease;
 mod placement;

@@ -4,7 +4,7 @@
 //! wants something asks the index of drones for the best slot. Nothing here walks all jobs or all drones. The order of
 //! jobs is in `fairness.rs`, the index of drones in `fleet.rs`, whether a helper pays in `estimate.rs`.
 
-use crate::{State, fairness::FairKey, fleet::Drone, jobs::Job, lease::Lease};
+use crate::{State, fairness::FairKey, fleet::Drone, job::Job, lease::Lease};
 use shared::{DroneId, JobId, Timestamp, protocol::to_drone::Role};
 
 /// What a job wants beside the files that its drones take.

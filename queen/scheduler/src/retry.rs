@@ -3,7 +3,7 @@
 //! A bad result uses up one of the plan's retries. A process that died, or a lost drone, is not the test's own word: the
 //! file goes elsewhere, but three such losses and it is reported as crashed and not tried again.
 
-use crate::{FileState, Record, State, jobs::Job, lease::Gone};
+use crate::{FileState, Record, State, job::Job, lease::Gone};
 use shared::{
     JobId, JobState, LeaseToken, Num,
     outcome::{FileOutcome, FileResult},

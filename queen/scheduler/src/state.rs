@@ -8,7 +8,7 @@ use crate::{
     fairness::Fair,
     files::File,
     fleet::{Drone, Fleet},
-    jobs::Job,
+    job::Job,
     lease::Lease,
 };
 use shared::{

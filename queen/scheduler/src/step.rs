@@ -2,7 +2,7 @@
 //!
 //! Owns [`State::step`] and the fence in front of everything that a drone says. It decides nothing else.
 
-use crate::{Action, DroneInput, Input, JobInput, Record, State, jobs::Job, lease::Gone, state::Timer};
+use crate::{Action, DroneInput, Input, JobInput, Record, State, job::Job, lease::Gone, state::Timer};
 use shared::{
     DroneId, JobId, LeaseToken, Num,
     protocol::{
