@@ -141,7 +141,7 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(200)
+        .unwrap_or(96)
 }
 
 /// The same histories every time; others when asked for by `HISTORY_SEED`.

@@ -5,7 +5,7 @@ use scheduler::{Action, DroneInput, Input, JobInput};
 use shared::{
     JobState, JobType, Num, Project,
     outcome::FileOutcome,
-    protocol::{JobEvent, ToDrone, event::Phase, to_queen::Info},
+    protocol::{JobEvent, ToDrone, to_queen::Info},
 };
 
 fn two() -> World {
@@ -229,78 +229,6 @@ fn what_failed_before_goes_first_then_the_longest() {
     assert_eq!(paths, ["bad", "y", "new", "z", "x"]);
 }
 
-/// A job of one file that `a` has begun.
-fn begun(retries: u32) -> World {
-    let mut world = World::new(&[("a", info(100, 1))]);
-    let mut suite = suite(1, 1000);
-    suite.plan.retries = retries;
-    world.submit(new_job("j"), suite);
-    for _ in 0..20 {
-        if world.files("j").first().is_some_and(|file| file.num.is_some()) {
-            break;
-        }
-        world.all_quiet();
-    }
-    world
-}
-
-fn done(world: &World, outcome: FileOutcome, died: bool) -> JobInput {
-    let files = world.files("j");
-    let (num, attempt) = (files[0].num.unwrap(), files[0].attempt);
-    JobInput::FileDone {
-        num,
-        attempt,
-        outcome,
-        died,
-        duration: 1000,
-    }
-}
-
-#[test]
-fn a_pass_after_a_bad_attempt_is_flaky() {
-    let mut world = begun(1);
-    let first = done(&world, FileOutcome::Failed, false);
-    world.says("a", "j", first.clone());
-    assert_eq!(world.files("j")[0].attempt.0, 2);
-    world.says("a", "j", first);
-    assert_eq!(world.drops["stale"], 1, "an attempt counts once");
-    let second = done(&world, FileOutcome::Passed, false);
-    let actions = world.says("a", "j", second);
-    assert_eq!(
-        actions[0],
-        Action::Accept {
-            outcome: Some(FileOutcome::Flaky)
-        }
-    );
-    assert_eq!(world.row("j").test_code, Some(0));
-}
-
-#[test]
-fn three_deaths_are_poison() {
-    let mut world = begun(5);
-    for _ in 0..2 {
-        let death = done(&world, FileOutcome::Failed, true);
-        world.says("a", "j", death);
-    }
-    let death = done(&world, FileOutcome::Failed, true);
-    let actions = world.says("a", "j", death);
-    assert_eq!(
-        actions[0],
-        Action::Accept {
-            outcome: Some(FileOutcome::Crashed)
-        }
-    );
-    assert_eq!(world.row("j").test_code, Some(1));
-}
-
-#[test]
-fn a_job_in_which_no_test_ran_is_errored() {
-    let mut world = begun(0);
-    let empty = done(&world, FileOutcome::Empty, false);
-    world.says("a", "j", empty);
-    assert_eq!(world.row("j").error.as_ref().unwrap().kind, "no-tests");
-}
-
 #[test]
 fn a_drone_that_is_away_too_long_loses_its_files_and_what_it_says_later_is_stale() {
     let mut world = World::new(&[("a", info(200, 1)), ("b", info(100, 1))]);
@@ -441,29 +369,4 @@ fn a_waiting_job_rises_with_time() {
         .map(|waiting| waiting.job.to_string())
         .collect();
     assert_eq!(order, ["low", "high"]);
-}
-
-#[test]
-fn numbers_of_commands_never_clash_and_bad_ones_are_dropped() {
-    let mut world = begun(0);
-    world.says("a", "j", JobInput::CmdStart { num: Num(4_000_000) });
-    assert_eq!(world.drops["bad-num"], 1);
-    let num = world.files("j")[0].num.unwrap();
-    assert!(world.state.started_num(&job_id("j"), &drone_id("a"), num));
-    assert!(!world.state.started_num(&job_id("j"), &drone_id("a"), Num(num.0 + 1)));
-    let cleanup = |action: &Action| match action {
-        Action::Send {
-            message:
-                ToDrone::JobPhase {
-                    phase: Phase::Cleanup,
-                    num,
-                    ..
-                },
-            ..
-        } => Some(*num),
-        _ => None,
-    };
-    let passed = done(&world, FileOutcome::Passed, false);
-    let told = world.says("a", "j", passed).iter().find_map(cleanup).unwrap();
-    assert!(told < num, "kept for the home drone when the files were listed");
 }

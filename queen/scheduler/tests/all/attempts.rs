@@ -1,0 +1,154 @@
+//! What a file's result, or its loss, comes to; and the numbers of commands.
+
+use crate::world::{World, drone_id, info, job_id, new_job, suite};
+use scheduler::{Action, DroneInput, JobInput};
+use shared::{
+    Num,
+    outcome::FileOutcome,
+    protocol::{JobEvent, ToDrone, event::Phase},
+};
+
+/// A job of one file that `a` has begun.
+fn begun(retries: u32) -> World {
+    let mut world = World::new(&[("a", info(100, 1))]);
+    let mut suite = suite(1, 1000);
+    suite.plan.retries = retries;
+    world.submit(new_job("j"), suite);
+    for _ in 0..20 {
+        if world.files("j").first().is_some_and(|file| file.num.is_some()) {
+            break;
+        }
+        world.all_quiet();
+    }
+    world
+}
+
+fn done(world: &World, outcome: FileOutcome, died: bool) -> JobInput {
+    let files = world.files("j");
+    let (num, attempt) = (files[0].num.unwrap(), files[0].attempt);
+    JobInput::FileDone {
+        num,
+        attempt,
+        outcome,
+        died,
+        duration: 1000,
+    }
+}
+
+#[test]
+fn a_pass_after_a_bad_attempt_is_flaky() {
+    let mut world = begun(1);
+    let first = done(&world, FileOutcome::Failed, false);
+    world.says("a", "j", first.clone());
+    assert_eq!(world.files("j")[0].attempt.0, 2);
+    world.says("a", "j", first);
+    assert_eq!(world.drops["stale"], 1, "an attempt counts once");
+    let second = done(&world, FileOutcome::Passed, false);
+    let actions = world.says("a", "j", second);
+    assert_eq!(
+        actions[0],
+        Action::Accept {
+            outcome: Some(FileOutcome::Flaky)
+        }
+    );
+    assert_eq!(world.row("j").test_code, Some(0));
+}
+
+#[test]
+fn three_deaths_are_poison() {
+    let mut world = begun(5);
+    for _ in 0..2 {
+        let death = done(&world, FileOutcome::Failed, true);
+        world.says("a", "j", death);
+    }
+    let death = done(&world, FileOutcome::Failed, true);
+    let actions = world.says("a", "j", death);
+    assert_eq!(
+        actions[0],
+        Action::Accept {
+            outcome: Some(FileOutcome::Crashed)
+        }
+    );
+    assert_eq!(world.row("j").test_code, Some(1));
+}
+
+#[test]
+fn a_job_in_which_no_test_ran_is_errored() {
+    let mut world = begun(0);
+    let empty = done(&world, FileOutcome::Empty, false);
+    world.says("a", "j", empty);
+    assert_eq!(world.row("j").error.as_ref().unwrap().kind, "no-tests");
+}
+
+#[test]
+fn numbers_of_commands_never_clash_and_bad_ones_are_dropped() {
+    let mut world = begun(0);
+    world.says("a", "j", JobInput::CmdStart { num: Num(4_000_000) });
+    assert_eq!(world.drops["bad-num"], 1);
+    let num = world.files("j")[0].num.unwrap();
+    assert!(world.state.started_num(&job_id("j"), &drone_id("a"), num));
+    assert!(!world.state.started_num(&job_id("j"), &drone_id("a"), Num(num.0 + 1)));
+    let cleanup = |action: &Action| match action {
+        Action::Send {
+            message:
+                ToDrone::JobPhase {
+                    phase: Phase::Cleanup,
+                    num,
+                    ..
+                },
+            ..
+        } => Some(*num),
+        _ => None,
+    };
+    let passed = done(&world, FileOutcome::Passed, false);
+    let told = world.says("a", "j", passed).iter().find_map(cleanup).unwrap();
+    assert!(told < num, "kept for the home drone when the files were listed");
+}
+
+#[test]
+fn a_file_that_loses_three_drones_is_reported_as_crashed() {
+    let mut world = begun(5);
+    let id = drone_id("a");
+    let mut crashed = None;
+    for _ in 0..3 {
+        assert_eq!(crashed, None);
+        world.fakes.get_mut(&id).unwrap().restart();
+        world.connect(&id, false);
+        crashed = world.events[&job_id("j")].iter().find_map(|event| match event {
+            JobEvent::FileDone { result, .. } => Some(result.outcome),
+            _ => None,
+        });
+        for _ in 0..4 {
+            // Far enough for the file to begin, not to end.
+            let out = world.files("j")[0].token.is_some();
+            let fake = world.fakes.get_mut(&id).unwrap();
+            if fake.busy() == 0 || !out {
+                fake.work(&world.suites, 0);
+            }
+            world.deliver_all();
+        }
+    }
+    assert_eq!(crashed, Some(FileOutcome::Crashed));
+    assert_eq!(world.row("j").test_code, Some(1));
+}
+
+#[test]
+fn a_drone_that_comes_back_in_time_goes_on_and_is_told_again_what_it_never_had() {
+    let mut world = begun(0);
+    let id = drone_id("a");
+    world.fakes.get_mut(&id).unwrap().disconnect();
+    world.drone(&id, DroneInput::Disconnected);
+    assert!(world.state.fence(&job_id("j"), &id, None), "suspended is not over");
+    world.pass(10_000);
+    world.connect(&id, false);
+    let resumed = |action: &&Action| matches!(action, Action::Send { message: ToDrone::Resumed { jobs }, .. } if jobs.iter().any(|answer| answer.go_on));
+    assert!(world.log.iter().flatten().any(|action| resumed(&action)));
+    let before = world.files("j")[0].num;
+    world.settle();
+    assert_eq!(
+        (world.files("j")[0].num, world.files("j")[0].attempt.0),
+        (before, 1),
+        "the same attempt"
+    );
+    assert_eq!(world.row("j").state, shared::JobState::Passed);
+}
