@@ -1,5 +1,7 @@
 //! A drone against a queen that does what a test says: the order of everything, and that nothing is left behind.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must say where")]
+
 mod fake_queen;
 
 use fake_queen::{FakeQueen, TestDrone, output, processes, shell_job, story};
