@@ -21,6 +21,7 @@ mod present;
 mod projects;
 mod sse;
 pub mod tokens;
+mod upgrade;
 pub mod view;
 
 use crate::app::Context;
@@ -71,7 +72,7 @@ pub fn router(context: Context) -> Router {
         git::router(context.repositories.to_path_buf()).layer(from_fn_with_state(context.clone(), auth::guard));
     openapi::serve(router, document)
         .route("/api/v1/live", any(live::upgrade))
-        .route("/api/v1/drone", any(crate::hub::upgrade))
+        .route("/api/v1/drone", any(upgrade::drone))
         .route("/healthz", get(metrics::healthz))
         .route("/readyz", get(metrics::readyz))
         .route("/metrics", get(metrics::metrics))

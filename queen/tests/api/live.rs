@@ -292,16 +292,19 @@ async fn a_frame_over_the_limit_ends_the_connection_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_known_protocols_are_spoken() {
     let queen = Queen::start().await;
-    for (protocol, ok) in [
-        (Some("skep.live.v1"), true),
-        (None, true),
-        (Some("skep.live.v9"), false),
+    for (path, protocol, ok) in [
+        ("/api/v1/live", Some("skep.live.v1"), true),
+        ("/api/v1/live", None, true),
+        ("/api/v1/live", Some("skep.live.v9"), false),
+        ("/api/v1/drone", Some("skep.drone.v1"), true),
+        ("/api/v1/drone", Some("skep.drone.v9"), false),
+        ("/api/v1/drone", None, false),
     ] {
-        let socket = connect(&queen.addr, "/api/v1/live", protocol, &[]).await;
-        assert_eq!(socket.is_ok(), ok, "{protocol:?}");
+        let socket = connect(&queen.addr, path, protocol, &[]).await;
+        assert_eq!(socket.is_ok(), ok, "{path} {protocol:?}");
         if let Err(tokio_tungstenite::tungstenite::Error::Http(response)) = socket {
             let body = String::from_utf8(response.body().clone().unwrap()).unwrap();
-            assert!(body.contains("speaks the subprotocol skep.live.v1"), "{body}");
+            assert!(body.contains("this queen speaks the subprotocol skep."), "{body}");
         }
     }
     queen.stop().await;
@@ -315,4 +318,55 @@ async fn the_socket_says_when_the_queen_stops() {
     client.until("error").await;
     queen.stop().await;
     assert_eq!(client.next().await.unwrap_err(), "the queen stops: connect again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_listen_but_not_change_anything() {
+    let queen = Queen::start_with(|config| config.require_token = true).await;
+    let minted = queen::api::tokens::mint("reader", queen::store::AccessRole::Read);
+    queen.context.store.add_token(&minted.token, minted.hash).await.unwrap();
+    let bearer = format!("Bearer {}", minted.value);
+    let mut client = Live::open_with(&queen, &[("authorization", &bearer)]).await;
+    for (kind, args) in [
+        ("queue:new", json!([harness::job(json!({}))])),
+        ("job:cancel", json!(["x"])),
+    ] {
+        client.say(kind, args).await;
+        let answer = client.next().await.unwrap();
+        assert_eq!((&answer["type"], &answer["args"][1]), (&json!("error"), &json!(kind)));
+        assert!(
+            answer["args"][0]
+                .as_str()
+                .unwrap()
+                .contains("your token has the role read"),
+            "{answer}"
+        );
+    }
+    client.say("job:query-info", json!(["missing"])).await;
+    assert!(
+        client.next().await.unwrap()["args"][0]
+            .as_str()
+            .unwrap()
+            .contains("there is no job")
+    );
+    queen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_holds_up_no_stop() {
+    let queen = Queen::start().await;
+    let mut drone = FakeDrone::join(&queen, "fake", 1).await;
+    let id = queen.submit(json!({})).await;
+    let mut work = drone.take(&["a.sh"]).await;
+    let (num, _) = drone.begin(&mut work).await;
+    let text = "x".repeat(16 * 1024);
+    for _ in 0..1500 {
+        drone.out(&work, num, &text).await;
+    }
+    drone.acked().await;
+    let mut deaf = Live::open(&queen).await;
+    deaf.subscribe(&id, 1).await;
+    deaf.next().await.unwrap();
+    // What is left is more than the sockets' buffers hold.
+    queen.stop().await;
 }

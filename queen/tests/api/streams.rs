@@ -76,6 +76,8 @@ async fn a_stream_ends_when_the_queen_stops() {
     let queen = Queen::start().await;
     let id = queen.submit(json!({})).await;
     let mut stream = Request::new("GET", &format!("/api/v1/jobs/{id}/events"))
+        // Packing would hold events back.
+        .header("accept-encoding", "gzip")
         .open(&queen.addr)
         .await;
     while stream.event().await.unwrap().1 != "live" {}

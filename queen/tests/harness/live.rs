@@ -39,7 +39,12 @@ pub struct Live {
 
 impl Live {
     pub async fn open(queen: &Queen) -> Self {
-        let socket = connect(&queen.addr, "/api/v1/live", Some("skep.live.v1"), &[])
+        Self::open_with(queen, &[]).await
+    }
+
+    /// With headers, for a token.
+    pub async fn open_with(queen: &Queen, headers: &[(&str, &str)]) -> Self {
+        let socket = connect(&queen.addr, "/api/v1/live", Some("skep.live.v1"), headers)
             .await
             .unwrap();
         Self {

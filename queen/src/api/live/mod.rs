@@ -8,10 +8,7 @@ mod info;
 mod request;
 mod subscribe;
 
-use super::{
-    auth::Access,
-    error::{Answer, ApiError},
-};
+use super::{auth::Access, error::Answer};
 use crate::app::Context;
 use axum::{
     Extension,
@@ -19,14 +16,13 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message as WsMessage, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
     },
-    http::StatusCode,
     response::Response,
 };
 use futures_util::SinkExt;
 use shared::{
     JobId,
     protocol::{
-        FRAME_LIMIT, Frame, LIVE_PROTOCOL,
+        FRAME_LIMIT, Frame,
         frame::join,
         live::{FromClient, Subscription, ToClient, Topic},
     },
@@ -40,11 +36,14 @@ use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Silence of the client after which it is asked whether it lives; after twice this it is taken for dead.
 const PING: Duration = Duration::from_secs(20);
 /// A client that takes nothing off a full connection for this long is cut.
 const STALLED: Duration = Duration::from_secs(60);
+/// A queen that stops waits this long for a write to end.
+const PARTING: Duration = Duration::from_secs(1);
 /// Batches that wait for the socket.
 const QUEUE: usize = 4;
 /// Bytes that are sent before they are flushed, and about the most of one frame.
@@ -58,7 +57,7 @@ pub async fn upgrade(
     Extension(access): Extension<Access>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
-    let socket = websocket(socket, LIVE_PROTOCOL)?
+    let socket = super::upgrade::live(socket)?
         .read_buffer_size(8 * 1024)
         .write_buffer_size(64 * 1024)
         .max_write_buffer_size(4 * FRAME_LIMIT)
@@ -67,31 +66,6 @@ pub async fn upgrade(
         .max_frame_size(2 * FRAME_LIMIT);
     let tracker = context.connections.clone();
     Ok(socket.on_upgrade(move |socket| tracker.track_future(serve(context, access, socket))))
-}
-
-/// The upgrade under `protocol`; a client that names no subprotocol at all is taken too.
-fn websocket(
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    protocol: &'static str,
-) -> Answer<WebSocketUpgrade> {
-    let socket = socket.map_err(|rejection| {
-        ApiError::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "upgrade-required",
-            format!("this address speaks WebSocket ({protocol}): {}", rejection.body_text()),
-        )
-    })?;
-    let socket = socket.protocols([protocol]);
-    if socket.selected_protocol().is_none() && socket.requested_protocols().next().is_some() {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "unknown-protocol",
-            format!(
-                "this queen speaks the subprotocol {protocol} here, and none of those asked for: update the older of the two"
-            ),
-        ));
-    }
-    Ok(socket)
 }
 
 /// What a subscription or request hands to the socket.
@@ -186,11 +160,11 @@ async fn serve(context: Context, access: Access, mut socket: WebSocket) {
                     }
                     Some(Ok(WsMessage::Text(text))) => {
                         let answers = client.on_frame(&text).await;
-                        send(&mut socket, &answers).await
+                        send(&mut socket, &answers, &shutdown).await
                     }
                     Some(Ok(WsMessage::Binary(_))) => {
                         let error = client.error("binary frames are not part of the protocol: send text", None);
-                        send(&mut socket, &[error]).await
+                        send(&mut socket, &[error], &shutdown).await
                     }
                     Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => Ok(()),
                     Some(Ok(WsMessage::Close(_))) | None => return,
@@ -199,7 +173,7 @@ async fn serve(context: Context, access: Access, mut socket: WebSocket) {
             }
             Some(batch) = batches.recv() => {
                 let lines = client.collect(batch, &mut batches);
-                send(&mut socket, &lines).await
+                send(&mut socket, &lines, &shutdown).await
             }
             Some(_) = client.tasks.join_next() => Ok(()),
             () = &mut silence => {
@@ -208,7 +182,7 @@ async fn serve(context: Context, access: Access, mut socket: WebSocket) {
                 }
                 asked = true;
                 silence.set(tokio::time::sleep(PING));
-                in_time(socket.send(WsMessage::Ping(Vec::new().into()))).await
+                in_time(socket.send(WsMessage::Ping(Vec::new().into())), &shutdown).await
             }
         };
         if let Err(reason) = written {
@@ -224,15 +198,15 @@ async fn serve(context: Context, access: Access, mut socket: WebSocket) {
         .into();
     let close = WsMessage::Close(Some(CloseFrame { code, reason }));
     // The client may be gone already.
-    let _ = tokio::time::timeout(Duration::from_secs(1), socket.send(close)).await;
+    let _ = tokio::time::timeout(PARTING, socket.send(close)).await;
 }
 
 /// Writes messages as few frames and flushes once.
-async fn send(socket: &mut WebSocket, lines: &[Arc<str>]) -> Result<(), String> {
+async fn send(socket: &mut WebSocket, lines: &[Arc<str>], shutdown: &CancellationToken) -> Result<(), String> {
     if lines.is_empty() {
         return Ok(());
     }
-    in_time(async {
+    let write = async {
         if let [line] = lines {
             return socket.send(WsMessage::text(line.as_ref())).await;
         }
@@ -240,14 +214,24 @@ async fn send(socket: &mut WebSocket, lines: &[Arc<str>]) -> Result<(), String> 
             socket.feed(WsMessage::text(frame)).await?;
         }
         socket.flush().await
-    })
-    .await
+    };
+    in_time(write, shutdown).await
 }
 
-async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), String> {
-    match tokio::time::timeout(STALLED, write).await {
-        Ok(written) => written.map_err(|error| format!("the connection broke: {error}")),
-        Err(_) => Err(format!("it took nothing for {} s", STALLED.as_secs())),
+/// A client that does not read holds up neither its task nor the queen's end for ever.
+async fn in_time(
+    write: impl Future<Output = Result<(), axum::Error>>,
+    shutdown: &CancellationToken,
+) -> Result<(), String> {
+    let patience = async {
+        tokio::select! {
+            () = tokio::time::sleep(STALLED) => format!("it took nothing for {} s", STALLED.as_secs()),
+            () = async { shutdown.cancelled().await; tokio::time::sleep(PARTING).await } => "the queen stops".into(),
+        }
+    };
+    tokio::select! {
+        written = write => written.map_err(|error| format!("the connection broke: {error}")),
+        why = patience => Err(why),
     }
 }
 
