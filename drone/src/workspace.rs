@@ -72,9 +72,9 @@ impl Workspaces {
         };
         make().map_err(|error| named(&path, "cannot be made", &error))?;
         Ok(Workspace {
-            source: path.join("source"),
+            path: path.join("source"),
             scratch: path.join("scratch"),
-            path,
+            folder: path,
             _home: self.home.clone(),
             removed: false,
         })
@@ -115,8 +115,8 @@ impl Drop for Home {
 
 /// One job's folder. Removed by [`Self::remove`], or at last when dropped, which blocks.
 pub struct Workspace {
+    folder: PathBuf,
     path: PathBuf,
-    source: PathBuf,
     scratch: PathBuf,
     removed: bool,
     _home: Arc<Home>,
@@ -126,7 +126,7 @@ impl Workspace {
     /// Where the source goes: an empty folder, for this user only.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.source
+        &self.path
     }
 
     /// A folder beside the source, for reports and temporary files; removed with it.
@@ -139,7 +139,7 @@ impl Workspace {
     pub async fn remove(mut self) -> io::Result<()> {
         let remove = move || {
             self.removed = true;
-            remove_tree(&self.path)
+            remove_tree(&self.folder)
         };
         tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?
     }
@@ -148,7 +148,7 @@ impl Workspace {
 impl Drop for Workspace {
     fn drop(&mut self) {
         if !self.removed
-            && let Err(error) = remove_tree(&self.path)
+            && let Err(error) = remove_tree(&self.folder)
         {
             tracing::warn!(%error, "a workspace is left");
         }

@@ -27,6 +27,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Found {
         found: Found::default(),
         suites: Vec::new(),
         open: None,
+        teardown: None,
         verdict: None,
         text: String::new(),
         elements: 0,
@@ -62,6 +63,8 @@ struct Parser<'a> {
     /// Names of the suites around; the outermost first.
     suites: Vec<Suite>,
     open: Option<CaseResult>,
+    /// Its broken tear-down, a case of its own.
+    teardown: Option<CaseResult>,
     /// What the element inside the case says, while it is open, and its message.
     verdict: Option<Verdict>,
     text: String,
@@ -80,8 +83,7 @@ struct Verdict {
 }
 
 fn local_name<'a>(tag: &'a BytesStart<'_>) -> &'a str {
-    let name = tag.local_name().into_inner();
-    name.as_ref()
+    tag.local_name().into_inner()
 }
 
 impl Parser<'_> {
@@ -123,13 +125,35 @@ impl Parser<'_> {
         match name {
             "testsuite" => drop(self.suites.pop()),
             "testcase" => {
-                if let Some(case) = self.open.take() {
+                let case = self.open.take();
+                let teardown = self.teardown.take();
+                // After a call that failed, the tear-down has an element of its own that repeats the name.
+                let is_repeated = teardown.is_some()
+                    && self.found.cases.last().map(|last| &last.name) == case.as_ref().map(|c| &c.name);
+                for case in case.filter(|_| !is_repeated).into_iter().chain(teardown) {
                     self.found.add(case);
                 }
             }
             name if outcome_of(name).is_some() => {
                 if let (Some(verdict), Some(case)) = (self.verdict.take(), &mut self.open) {
-                    apply(case, &verdict, &self.text);
+                    // pytest reports the call and the tear-down; both count.
+                    let is_teardown = verdict
+                        .message
+                        .as_deref()
+                        .is_some_and(|m| m.starts_with("failed on teardown"));
+                    if is_teardown {
+                        let mut teardown = CaseResult {
+                            name: format!("{} (teardown)", case.name),
+                            message: None,
+                            duration: None,
+                            outcome: CaseOutcome::Passed,
+                            ..case.clone()
+                        };
+                        apply(&mut teardown, &verdict, &self.text);
+                        self.teardown = Some(teardown);
+                    } else {
+                        apply(case, &verdict, &self.text);
+                    }
                 }
             }
             _ => {}

@@ -111,7 +111,7 @@ async fn follow(mut follower: Follower, mut from: mpsc::Receiver<Output>, to: &m
         let partial = &mut partial[usize::from(piece.stream == Stream::Stderr)];
         let mut pieces = piece.text.split('\n');
         let first = pieces.next().unwrap_or_default();
-        let mut join = |text: &str, partial: &mut String| {
+        let join = |text: &str, partial: &mut String| {
             let room = LINE_LIMIT.saturating_sub(partial.len());
             partial.push_str(&text[..text.floor_char_boundary(room)]);
         };

@@ -70,6 +70,9 @@ impl Tap {
         } else if let Some(point) = Point::read(text) {
             self.flush();
             self.point(indent, &point);
+        } else if let Some((_, reason)) = text.split_once(" .. skipped: ") {
+            // prove, of a whole file; it does not pass the plan on.
+            self.skip_all(reason);
         } else if text.starts_with("TAP version ") {
             self.declared = true;
         } else if text == "---" && self.last.is_some() {
@@ -153,11 +156,15 @@ impl Tap {
             level.plan = Some(plan.count);
         }
         if let (0, Some(reason)) = (plan.count, plan.skip) {
-            let path = self.path().join(" > ");
-            let mut skipped = case(if path.is_empty() { "(all)" } else { &path }, CaseOutcome::Skipped);
-            say(&mut skipped, &reason);
-            self.found.add(skipped);
+            self.skip_all(&reason);
         }
+    }
+
+    fn skip_all(&mut self, reason: &str) {
+        let path = self.path().join(" > ");
+        let mut skipped = case(if path.is_empty() { "(all)" } else { &path }, CaseOutcome::Skipped);
+        say(&mut skipped, reason);
+        self.found.add(skipped);
     }
 
     fn point(&mut self, indent: usize, point: &Point<'_>) {

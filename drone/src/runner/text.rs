@@ -34,6 +34,8 @@ pub(super) struct Lines {
     current: Option<String>,
     /// Text of cases whose outcome is not known yet.
     texts: HashMap<String, String>,
+    /// The list of cases is over, and their failures are told one by one (unittest).
+    in_details: bool,
     /// The framework said how many tests there are, and each time none.
     counted: bool,
 }
@@ -46,6 +48,7 @@ impl Lines {
             index: HashMap::new(),
             current: None,
             texts: HashMap::new(),
+            in_details: false,
             counted: false,
         }
     }
@@ -158,19 +161,20 @@ impl Lines {
 
     fn unittest(&mut self, line: &str) {
         if line.starts_with("======") {
-            self.current = None;
-            return;
-        }
-        if let Some((word, name)) = line.split_once(": ")
-            && ["FAIL", "ERROR"].contains(&word)
-            && name.contains(" (")
-        {
-            self.current = Some(unittest_name(name));
+            (self.current, self.in_details) = (None, true);
             return;
         }
         if let Some(count) = line.strip_prefix("Ran ").and_then(|rest| rest.split(' ').next()) {
             self.current = None;
             self.counted |= count == "0";
+            return;
+        }
+        if self.in_details {
+            match line.split_once(": ") {
+                Some(("FAIL" | "ERROR", name)) if self.current.is_none() => self.current = Some(unittest_name(name)),
+                _ if line.starts_with("------") => {}
+                _ => self.keep(line),
+            }
             return;
         }
         // `test_x (m.C.test_x) ... ok`; with a docstring the name is on the line before, with output in between the
