@@ -93,6 +93,7 @@ pub(super) fn is_foreign(kind: Kind, file: &str) -> bool {
         Kind::Bats => file
             .split('/')
             .any(|part| part == "test_helper" || part == "bats" || part.starts_with("bats-")),
+        Kind::Minitest => name(file) == "test_helper.rb",
         // Go leaves these out itself.
         Kind::Go => file.split('/').any(|part| part == "testdata" || part.starts_with('_')),
         Kind::Node => file.split('/').any(|part| part == "fixtures"),

@@ -36,7 +36,11 @@ impl Tree {
         let mut files = Vec::new();
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
-            let path = root.join(&folder);
+            let path = if folder.is_empty() {
+                root.to_owned()
+            } else {
+                root.join(&folder)
+            };
             let entries = match fs::read_dir(&path) {
                 Ok(entries) => entries,
                 // One that nobody may read holds no tests that could be run.
