@@ -26,7 +26,7 @@ export function NewJob({ ctx }) {
   const field = (name, label, hint, more = {}) => html`<label>${label}<input name=${name} placeholder=${hint} autocomplete="off" spellcheck=${false} ...${more} /></label>`;
   return html`<section class="narrow"><h1>New job</h1>
     <form class="fields" onSubmit=${submit}>
-      ${field('project', 'Project', 'owner/name', { required: true, pattern: '[^/ ]+/[^/ ]+', title: 'owner/name' })}
+      ${field('project', 'Project', 'owner/name', { required: true, pattern: '\\S+/\\S+', title: 'owner/name' })}
       ${field('url', 'Repository', 'https://…, user@host:path or a path on the drone')}
       ${field('branch', 'Branch', 'the default branch')}
       ${field('commit', 'Commit', 'the newest of the branch', { pattern: '[0-9a-fA-F]{40}', title: 'all 40 hexadecimal digits' })}
