@@ -159,15 +159,7 @@ async fn nothing_is_told_that_is_not_written_and_work_goes_on_when_it_heals() {
         .into_iter()
         .map(|entry| entry.job.to_string())
         .collect();
-    assert_eq!(
-        waiting,
-        ["after", "before"]
-            .map(String::from)
-            .to_vec()
-            .into_iter()
-            .rev()
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(waiting, ["before", "after"]);
 
     shutdown.cancel();
     task.await.unwrap();

@@ -50,7 +50,14 @@ impl Fleet {
             let stop = stop.clone();
             async move { app.serve(stop).await.unwrap() }
         });
-        Self { url, context, dir, drones: Vec::new(), stop, queen }
+        Self {
+            url,
+            context,
+            dir,
+            drones: Vec::new(),
+            stop,
+            queen,
+        }
     }
 
     /// A queen and one drone with two slots.
@@ -76,7 +83,7 @@ impl Fleet {
             data: Some(data.clone()),
             ..drone::config::Layer::default()
         };
-        let mut config = drone::Config::from_layers(&[layer]).unwrap();
+        let mut config = drone::Config::from_layer(layer).unwrap();
         change(&mut config);
         let mut changes = self.context.bus.changes();
         let stop = CancellationToken::new();
@@ -123,7 +130,9 @@ impl Fleet {
                         return found;
                     }
                 }
-                let Some(mut feed) = feed else { panic!("the job ended without it: {:#?}", self.stored(job, 1).await) };
+                let Some(mut feed) = feed else {
+                    panic!("the job ended without it: {:#?}", self.stored(job, 1).await)
+                };
                 // Whatever comes, or the end: look again.
                 let _ = feed.events.recv().await;
             }
@@ -136,14 +145,18 @@ impl Fleet {
 
     /// Waits for an event of a type.
     pub async fn event(&self, job: &JobId, kind: &str) -> Value {
-        self.wait(job, |event| (event["type"] == kind).then(|| event.clone())).await
+        self.wait(job, |event| (event["type"] == kind).then(|| event.clone()))
+            .await
     }
 
     /// The whole stream of a job, once it has ended.
     pub async fn finished(&self, job: &JobId) -> Vec<Value> {
         let ended = async {
             while let Some(mut feed) = self.context.bus.subscribe(job) {
-                while !matches!(feed.events.recv().await, Err(tokio::sync::broadcast::error::RecvError::Closed)) {}
+                while !matches!(
+                    feed.events.recv().await,
+                    Err(tokio::sync::broadcast::error::RecvError::Closed)
+                ) {}
             }
         };
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
@@ -156,17 +169,33 @@ impl Fleet {
         let mut events = Vec::new();
         loop {
             let next = Seq(from + events.len() as u64);
-            let part = self.context.store.events(job, next, Seq(i64::MAX as u64), 1 << 20).await.unwrap();
+            let part = self
+                .context
+                .store
+                .events(job, next, Seq(i64::MAX as u64), 1 << 20)
+                .await
+                .unwrap();
             if part.is_empty() {
                 return events;
             }
-            events.extend(part.iter().map(|event| serde_json::from_str::<Value>(&event.line).unwrap()));
+            events.extend(
+                part.iter()
+                    .map(|event| serde_json::from_str::<Value>(&event.line).unwrap()),
+            );
         }
     }
 
     /// The state of a job.
     pub async fn state(&self, job: &JobId) -> String {
-        self.context.store.job(job).await.unwrap().unwrap().row.state.to_string()
+        self.context
+            .store
+            .job(job)
+            .await
+            .unwrap()
+            .unwrap()
+            .row
+            .state
+            .to_string()
     }
 
     /// Stops everything; fails if a workspace is left.
@@ -175,13 +204,19 @@ impl Fleet {
             drone.stop.cancel();
         }
         for drone in self.drones {
-            tokio::time::timeout(PATIENCE, drone.task).await.expect("the drone stops").unwrap();
+            tokio::time::timeout(PATIENCE, drone.task)
+                .await
+                .expect("the drone stops")
+                .unwrap();
             let left = workspaces(&drone.data);
             assert!(left.is_empty(), "workspaces are left: {left:?}");
         }
         self.stop.cancel();
         drop(self.context);
-        tokio::time::timeout(PATIENCE, self.queen).await.expect("the queen stops").unwrap();
+        tokio::time::timeout(PATIENCE, self.queen)
+            .await
+            .expect("the queen stops")
+            .unwrap();
         self.dir
     }
 }
@@ -189,7 +224,13 @@ impl Fleet {
 /// What is in a drone's workspaces.
 pub fn workspaces(data: &Path) -> Vec<PathBuf> {
     fs::read_dir(data.join("workspaces"))
-        .map(|entries| entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.is_dir())
+                .collect()
+        })
         .unwrap_or_default()
 }
 
@@ -210,7 +251,15 @@ pub fn repository(dir: &Path, files: &[(&str, &str)]) -> PathBuf {
     index.write().unwrap();
     let who = git2::Signature::now("Test", "test@localhost").unwrap();
     let parent = repo.head().ok().and_then(|head| head.peel_to_commit().ok());
-    repo.commit(Some("HEAD"), &who, &who, "files", &tree, &parent.iter().collect::<Vec<_>>()).unwrap();
+    repo.commit(
+        Some("HEAD"),
+        &who,
+        &who,
+        "files",
+        &tree,
+        &parent.iter().collect::<Vec<_>>(),
+    )
+    .unwrap();
     dir.to_owned()
 }
 
@@ -220,7 +269,10 @@ pub fn suite(dir: &Path, settings: &str, scripts: &[(&str, &str)]) -> PathBuf {
         .iter()
         .map(|(name, body)| (format!("tests/{name}"), format!("#!/bin/sh\n{body}\n")))
         .collect();
-    let mut files: Vec<(&str, &str)> = scripts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let mut files: Vec<(&str, &str)> = scripts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     files.push(("skep.toml", settings));
     repository(dir, &files)
 }

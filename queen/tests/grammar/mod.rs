@@ -13,6 +13,8 @@ struct Stream {
     ended: Option<String>,
     done: bool,
     tested: bool,
+    /// A phase ended without a code.
+    broken: bool,
     deployed: bool,
     /// The open phase of each drone.
     phase: BTreeMap<String, &'static str>,
@@ -70,7 +72,10 @@ impl Stream {
                 self.outline.push("started".into());
             }
             "job:phase" => {
-                let name = PHASES.into_iter().find(|name| args[1] == **name).ok_or("unknown phase")?;
+                let name = PHASES
+                    .into_iter()
+                    .find(|name| args[1] == **name)
+                    .ok_or("unknown phase")?;
                 self.phase(name, args[2].as_str().unwrap_or_default(), &drone(5), &args[3])?;
             }
             "job:cmd:start" => {
@@ -78,7 +83,9 @@ impl Stream {
                 rule(self.commands.insert(num), "its num was used before")?;
                 self.running.insert(num);
             }
-            "job:cmd:stdout" | "job:cmd:stderr" => rule(self.running.contains(&num()?), "output of a command that does not run")?,
+            "job:cmd:stdout" | "job:cmd:stderr" => {
+                rule(self.running.contains(&num()?), "output of a command that does not run")?
+            }
             "job:cmd:done" => {
                 rule(self.running.remove(&num()?), "the end of a command that does not run")?;
                 rule(args[2].is_i64(), "it has no exit code")?;
@@ -87,10 +94,19 @@ impl Stream {
                 let path = args[2].as_str().unwrap_or_default().to_owned();
                 let attempt = args[4].as_u64().ok_or("it has no attempt")?;
                 rule(self.open_test(), "a file starts outside the test phase")?;
-                rule(self.attempts.insert((path.clone(), attempt)), "this attempt was begun before")?;
-                rule(self.files_open.insert(num()?, path).is_none(), "its num was used before")?;
+                rule(
+                    self.attempts.insert((path.clone(), attempt)),
+                    "this attempt was begun before",
+                )?;
+                rule(
+                    self.files_open.insert(num()?, path).is_none(),
+                    "its num was used before",
+                )?;
             }
-            "job:cases" => rule(self.files_open.contains_key(&num()?), "cases of a file that does not run")?,
+            "job:cases" => rule(
+                self.files_open.contains_key(&num()?),
+                "cases of a file that does not run",
+            )?,
             "job:file:done" => {
                 let num = num()?;
                 rule(!self.running.contains(&num), "its command still runs")?;
@@ -144,14 +160,21 @@ impl Stream {
                 rule(!self.phase.contains_key(drone), "a phase is still open")?;
                 let begun = self.begun.entry(drone.to_owned()).or_default();
                 let after = |phase: &&str| PHASES.iter().position(|known| known == phase);
-                rule(begun.last().is_none_or(|last| after(last) < after(&name)), "phases are out of order")?;
+                rule(
+                    begun.last().is_none_or(|last| after(last) < after(&name)),
+                    "phases are out of order",
+                )?;
                 begun.push(name);
                 self.phase.insert(drone.to_owned(), name);
                 self.outline.push(format!("{name} start"));
             }
             "done" => {
-                rule(self.phase.remove(drone) == Some(name), "the end of a phase that is not open")?;
-                rule(code.is_i64(), "it has no code")?;
+                rule(
+                    self.phase.remove(drone) == Some(name),
+                    "the end of a phase that is not open",
+                )?;
+                self.broken |= code.is_null();
+                rule(code.is_i64() || code.is_null(), "its code is no number")?;
                 self.outline.push(format!("{name} done {code}"));
             }
             _ => return Err("a phase has neither start nor done".into()),
@@ -161,8 +184,18 @@ impl Stream {
 
     fn end(&self) -> Result<(), String> {
         rule(self.done, "the stream does not end with job:done")?;
-        rule(self.running.is_empty(), &format!("commands never ended: {:?}", self.running))?;
-        rule(self.files_open.is_empty(), &format!("files never ended: {:?}", self.files_open))?;
+        rule(
+            self.running.is_empty(),
+            &format!("commands never ended: {:?}", self.running),
+        )?;
+        rule(
+            self.files_open.is_empty(),
+            &format!("files never ended: {:?}", self.files_open),
+        )?;
+        rule(
+            !self.broken || self.ended.is_some(),
+            "a phase has no code, and yet the job is neither errored nor cancelled",
+        )?;
         rule(self.phase.is_empty(), &format!("phases never ended: {:?}", self.phase))?;
         let dense = self.commands.iter().copied().eq(0..self.commands.len() as u64);
         rule(dense, &format!("command numbers have gaps: {:?}", self.commands))
