@@ -256,6 +256,26 @@ impl JobData {
         value
     }
 
+    /// The job as JSON without a byte of its secrets, also where somebody wrote one out in `config` or a message.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        let secrets: Vec<&str> = self.values().filter(|secret| secret.len() >= MASKED).collect();
+        if !secrets.is_empty() {
+            redact(&mut value, &secrets);
+        }
+        value
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let auth = match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
+            Some(Auth::Https { password, .. }) => Some(password),
+            Some(Auth::Ssh { key }) => Some(key),
+            None => None,
+        };
+        self.secrets.values().chain(auth).map(Secret::expose)
+    }
+
     /// True if there is something that must not be shown.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
@@ -265,15 +285,7 @@ impl JobData {
     /// True if a value reads [`REDACTED`]: the data came from a response and lost its secrets there.
     #[must_use]
     pub fn is_redacted(&self) -> bool {
-        let auth = match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
-            Some(Auth::Https { password, .. }) => Some(password),
-            Some(Auth::Ssh { key }) => Some(key),
-            None => None,
-        };
-        self.secrets
-            .values()
-            .chain(auth)
-            .any(|secret| secret.expose() == REDACTED)
+        self.values().any(|secret| secret == REDACTED)
     }
 
     /// The branch or ref in words, for lists.
@@ -312,6 +324,24 @@ impl JobData {
             username,
             password: Secret::new(password),
         });
+    }
+}
+
+/// Shorter values stand in too many innocent texts to be looked for.
+const MASKED: usize = 4;
+
+fn redact(value: &mut Value, secrets: &[&str]) {
+    match value {
+        Value::String(text) => {
+            for secret in secrets.iter().filter(|secret| **secret != REDACTED) {
+                if text.contains(*secret) {
+                    *text = text.replace(secret, REDACTED);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, secrets)),
+        Value::Object(map) => map.values_mut().for_each(|value| redact(value, secrets)),
+        _ => {}
     }
 }
 

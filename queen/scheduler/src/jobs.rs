@@ -97,7 +97,7 @@ impl State {
             job: id.clone(),
             phase: Phase::Test,
             edge: Edge::Done,
-            code: any.then_some(code),
+            code: Some(code),
             at: self.now,
             drone: None,
         });

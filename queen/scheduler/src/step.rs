@@ -126,9 +126,11 @@ impl State {
             return;
         }
         let role = lease.row.role;
-        match code.unwrap_or(0) {
-            0 => self.lease_prepared(id, token),
-            code if role == Role::Home && job.verdict().is_none() => {
+        match code {
+            Some(0) => self.lease_prepared(id, token),
+            // It broke off; the last word of the lease says why.
+            None => {}
+            Some(code) if role == Role::Home && job.verdict().is_none() => {
                 if !job.new.job_type.tests() || job.row.test_code.is_some() {
                     job.row.deploy_code = Some(code);
                 } else {
@@ -140,7 +142,7 @@ impl State {
                 self.out.dirty_jobs.insert(id.clone());
                 self.advance(id);
             }
-            code => self.helper_failed(id, token, code),
+            Some(code) => self.helper_failed(id, token, code),
         }
     }
 

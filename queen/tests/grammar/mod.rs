@@ -188,8 +188,9 @@ impl Stream {
             self.running.is_empty(),
             &format!("commands never ended: {:?}", self.running),
         )?;
+        // What was stopped has no result.
         rule(
-            self.files_open.is_empty(),
+            self.ended.is_some() || self.files_open.is_empty(),
             &format!("files never ended: {:?}", self.files_open),
         )?;
         rule(

@@ -46,7 +46,8 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
 async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<i64, StoreError> {
     let (id, data) = (&job.spec.id, &job.data);
     let branch = data.branch();
-    let message = &data.trigger.message;
+    let shown = data.shown();
+    let message = shown["trigger"]["message"].as_str().unwrap_or_default();
     let sealed = match data.has_secrets() {
         true => {
             let plain = data.exposed().to_string();
@@ -79,7 +80,7 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
         .bind(&job.digest[..])
         .bind(message)
         .bind(json(&job.spec)?)
-        .bind(json(data.as_ref())?)
+        .bind(shown.to_string())
         .bind(sealed)
         .execute(&mut *write.sql)
         .await?;
