@@ -86,11 +86,13 @@ impl Access {
 pub fn need(method: &Method, path: &str, query: &str) -> Need {
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if path.starts_with(super::GIT) {
-        return if super::git::is_write(path, Some(query)) {
-            Need::Trigger
+        // An encoded name reaches the handler decoded: what is sent counts as a push unless it plainly asks to fetch.
+        let writes = if safe {
+            super::git::is_write(path, Some(query))
         } else {
-            Need::Fetch
+            !path.ends_with("/git-upload-pack")
         };
+        return if writes { Need::Trigger } else { Need::Fetch };
     }
     let Some(rest) = path.strip_prefix("/api/") else {
         return match path {

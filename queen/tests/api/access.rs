@@ -38,6 +38,18 @@ async fn each_role_does_what_it_may_and_no_more() {
         ("GET", "/api/v1/tokens", "", [401, 401, 200, 403, 403, 403]),
         ("POST", "/api/v1/tokens", added, [401, 401, 201, 403, 403, 403]),
         ("DELETE", "/api/v1/tokens/x", "", [401, 401, 404, 403, 403, 403]),
+        (
+            "GET",
+            "/git/acme/site.git/info/refs?service=git-upload-pack",
+            "",
+            [401, 401, 404, 404, 404, 404],
+        ),
+        (
+            "POST",
+            "/git/acme/site.git/git%2Dreceive-pack?service=git-upload-pack",
+            "",
+            [401, 401, 415, 415, 403, 403],
+        ),
         ("GET", "/api/v1/nothing", "", [401, 401, 404, 404, 404, 403]),
     ] {
         for (token, status) in tokens.iter().zip(statuses) {
@@ -56,7 +68,8 @@ async fn each_role_does_what_it_may_and_no_more() {
                         "Authorization: Bearer TOKEN"
                     };
                     assert!(kind == "unauthorized" && message.contains(hint), "{message}");
-                    assert!(reply.header("www-authenticate").starts_with("Bearer"));
+                    let scheme = if path.starts_with("/git/") { "Basic" } else { "Bearer" };
+                    assert!(reply.header("www-authenticate").starts_with(scheme));
                 }
                 403 => assert!(reply.error().1.contains("your token has the role"), "{}", reply.body),
                 _ => {}
