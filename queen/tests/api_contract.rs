@@ -1,4 +1,5 @@
 //! The API as its clients see it: a real queen, clients over real sockets, a drone that says what the test wants.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod harness;
 

@@ -26,7 +26,7 @@ pub async fn connect(
     if let Some(protocol) = protocol {
         request = request.with_sub_protocol(protocol);
     }
-    soon("a WebSocket", connect_async(request))
+    soon("a WebSocket", Box::pin(connect_async(request)))
         .await
         .map(|(socket, _)| socket)
 }
