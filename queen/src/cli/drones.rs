@@ -51,7 +51,8 @@ fn or_dash(text: String) -> String {
 
 fn state(drone: &DroneView) -> &'static str {
     match (drone.connected, drone.draining, drone.active) {
-        (false, ..) => "away",
+        (false, true, _) => "drained",
+        (false, false, _) => "away",
         (true, true, _) => "draining",
         (true, false, 0) => "idle",
         (true, false, _) => "busy",
@@ -63,7 +64,7 @@ fn state_cell(drone: &DroneView) -> Cell {
     let cell = Cell::new(word);
     match word {
         "away" => cell.fg(Color::Red),
-        "draining" => cell.fg(Color::Yellow),
+        "draining" | "drained" => cell.fg(Color::Yellow),
         "busy" => cell.fg(Color::Green),
         _ => cell,
     }

@@ -127,7 +127,7 @@ impl Local {
 
     /// Starts the drone with the caller's PATH and one slot a processor, unless `capacity` says otherwise.
     pub fn start_drone(&mut self, capacity: Option<u32>, labels: &[String]) -> Result<(), Failure> {
-        let config = drone_config(&self.url, self.scratch.path().join("drone"), capacity, labels)?;
+        let config = drone_config(&self.url, self.data.join("drone"), capacity, labels)?;
         self.drone = Some(tokio::spawn(drone::run(config, self.stop_drone.clone())));
         Ok(())
     }

@@ -128,7 +128,7 @@ fn plural(count: usize, noun: &str) -> String {
 
 /// How a file ended, in one line: `failed tests/test_a.py (exit 1, 0.21 s, on d1): 2 of 14 cases`.
 #[must_use]
-pub fn bad_line(bad: &Bad, paint: Paint) -> String {
+pub fn bad_line(bad: &Bad, many_drones: bool, paint: Paint) -> String {
     let result = &bad.result;
     let mut details = Vec::new();
     match result.exit {
@@ -137,7 +137,13 @@ pub fn bad_line(bad: &Bad, paint: Paint) -> String {
         None => {}
     }
     details.push(duration(result.duration));
-    details.extend(bad.drone.as_ref().map(|drone| format!("on {drone}")));
+    // Where there is but one, its name tells nothing.
+    details.extend(
+        bad.drone
+            .as_ref()
+            .filter(|_| many_drones)
+            .map(|drone| format!("on {drone}")),
+    );
     if bad.attempt.0 > 1 {
         details.push(format!("attempt {}", bad.attempt));
     }
@@ -156,8 +162,8 @@ pub fn bad_line(bad: &Bad, paint: Paint) -> String {
 
 /// A bad file with its cases, their messages, or the end of its output.
 #[must_use]
-pub fn bad_block(bad: &Bad, paint: Paint) -> String {
-    let mut text = bad_line(bad, paint);
+pub fn bad_block(bad: &Bad, many_drones: bool, paint: Paint) -> String {
+    let mut text = bad_line(bad, many_drones, paint);
     let cases: Vec<_> = bad
         .result
         .failures

@@ -36,6 +36,7 @@ fn case(name: &str, message: &str) -> CaseResult {
 fn a_bad_file_shows_its_cases() {
     let text = bad_block(
         &bad(vec![case("adds", "\u{1b}[31mexpected 3\u{1b}[0m\r\ngot 4")], "noise"),
+        true,
         PLAIN,
     );
     assert_eq!(
@@ -47,7 +48,7 @@ fn a_bad_file_shows_its_cases() {
 #[test]
 fn a_bad_file_without_cases_shows_the_end_of_its_output() {
     let output: String = (0..50).map(|n| format!("line {n}\n")).collect();
-    let text = bad_block(&bad(Vec::new(), &output), PLAIN);
+    let text = bad_block(&bad(Vec::new(), &output), true, PLAIN);
     assert!(text.ends_with("  │ line 48\n  │ line 49"), "{text}");
     assert!(!text.contains("line 29\n"), "{text}");
 }
@@ -56,7 +57,7 @@ fn a_bad_file_without_cases_shows_the_end_of_its_output() {
 fn many_cases_and_long_messages_are_cut() {
     let long: String = (0..100).map(|n| format!("m{n}\n")).collect();
     let cases = (0..15).map(|n| case(&format!("c{n}"), &long)).collect();
-    let text = bad_block(&bad(cases, ""), PLAIN);
+    let text = bad_block(&bad(cases, ""), true, PLAIN);
     assert!(text.contains("… 60 lines before") && text.contains("    m99"), "{text}");
     assert!(
         !text.contains("m59\n") && text.ends_with("… and 5 more; see the log"),
@@ -70,7 +71,7 @@ fn signals_have_their_number() {
     file.result.exit = Some(139);
     file.attempt = Attempt(3);
     assert_eq!(
-        bad_line(&file, PLAIN),
+        bad_line(&file, true, PLAIN),
         "failed tests/a (ended by signal 11, 210 ms, on d1, attempt 3)"
     );
 }

@@ -139,6 +139,7 @@ impl Screen {
 }
 
 fn news_text(news: &News, progress: &Progress, paint: Paint) -> Option<String> {
+    let many = progress.drones.len() > 1;
     Some(match news {
         News::Listed => {
             let files = match progress.total {
@@ -147,8 +148,12 @@ fn news_text(news: &News, progress: &Progress, paint: Paint) -> Option<String> {
             };
             paint.dim(&format!("{files}, runner {}", progress.runner))
         }
-        News::Bad(bad) => report::bad_block(bad, paint),
-        News::Again(bad) => format!("{} {}", report::bad_line(bad, paint), paint.yellow("is tried again")),
+        News::Bad(bad) => report::bad_block(bad, many, paint),
+        News::Again(bad) => format!(
+            "{} {}",
+            report::bad_line(bad, many, paint),
+            paint.yellow("is tried again")
+        ),
         News::Flaky(path) => format!("{} {}", paint.yellow("flaky"), report::plain(path)),
         News::Command(bad) => report::command_block(bad, paint),
         News::Warned(warning) => {
