@@ -2,6 +2,9 @@
 //!
 //! Both are read as they are, field by field; what is missing is left out. Must not know who started the writer.
 
+#[cfg(test)]
+mod tests;
+
 use super::found::{Found, case, say};
 use serde_json::Value;
 use shared::outcome::CaseOutcome;

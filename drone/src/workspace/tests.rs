@@ -118,7 +118,7 @@ async fn what_a_killed_drone_leaves_is_cleaned_at_the_next_start() {
     assert!(fs::read_link(&process).is_ok(), "the daemon outlives its drone");
     assert_eq!(folders(&place).len(), 1);
     let next = Workspaces::open(&place).unwrap();
-    assert_eq!(folders(&place), [next.home.path.clone()]);
+    assert_eq!(folders(&place), std::slice::from_ref(&next.home.path));
     assert!(fs::read_link(&process).is_err(), "{pid} is left");
     stop.cancel();
     timeout(Duration::from_secs(20), task).await.unwrap().unwrap().unwrap();

@@ -2,6 +2,9 @@ use super::super::list;
 use shared::settings::Settings;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+/// The runner, the files with their text, and the listed ones.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -19,38 +22,40 @@ fn listed(root: &Path) -> (String, Vec<String>) {
 
 #[test]
 fn a_repository_says_by_its_files_what_runs_it() {
-    let package = |text: &'static str| ("package.json", text);
-    let pytest = ("tests/test_a.py", "def test_a(): pass");
-    let unittest = ("tests/test_a.py", "import unittest");
-    let table: &[(&str, &[(&str, &str)], &[&str])] = &[
-        ("pytest", &[("pytest.ini", ""), unittest], &["tests/test_a.py"]),
+    const fn package(text: &str) -> (&str, &str) {
+        ("package.json", text)
+    }
+    const PYTEST: (&str, &str) = ("tests/test_a.py", "def test_a(): pass");
+    const UNITTEST: (&str, &str) = ("tests/test_a.py", "import unittest");
+    let table: &[Row] = &[
+        ("pytest", &[("pytest.ini", ""), UNITTEST], &["tests/test_a.py"]),
         (
             "pytest",
             &[
                 ("pyproject.toml", "[tool.pytest.ini_options]"),
-                unittest,
+                UNITTEST,
                 ("Cargo.toml", ""),
             ],
             &["tests/test_a.py"],
         ),
         (
             "pytest",
-            &[("setup.cfg", "[tool:pytest]"), unittest],
+            &[("setup.cfg", "[tool:pytest]"), UNITTEST],
             &["tests/test_a.py"],
         ),
-        ("pytest", &[("tox.ini", "[pytest]"), unittest], &["tests/test_a.py"]),
-        ("pytest", &[("tests/conftest.py", ""), unittest], &["tests/test_a.py"]),
+        ("pytest", &[("tox.ini", "[PYTEST]"), UNITTEST], &["tests/test_a.py"]),
+        ("pytest", &[("tests/conftest.py", ""), UNITTEST], &["tests/test_a.py"]),
         (
             "pytest",
-            &[("requirements-dev.txt", "pytest>=8"), unittest],
+            &[("requirements-dev.txt", "pytest>=8"), UNITTEST],
             &["tests/test_a.py"],
         ),
-        ("pytest", &[pytest], &["tests/test_a.py"]),
-        ("unittest", &[unittest], &["tests/test_a.py"]),
+        ("pytest", &[PYTEST], &["tests/test_a.py"]),
+        ("unittest", &[UNITTEST], &["tests/test_a.py"]),
         ("unittest", &[("tests.py", "from unittest import TestCase")], &[]),
         (
             "unittest",
-            &[("setup.py", "setup()"), unittest, ("test_b.py", "")],
+            &[("setup.py", "setup()"), UNITTEST, ("test_b.py", "")],
             &["test_b.py", "tests/test_a.py"],
         ),
         (
