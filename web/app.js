@@ -27,6 +27,8 @@ const ctx = {
   /** Called after each change of `lists`. */
   listeners: new Set(),
   go: () => {},
+  /** What people call a drone; its id until that is known. */
+  droneName: (id) => ctx.lists.drones.get(id)?.name ?? id,
   signIn: (value) => {
     token.set(value);
     location.reload();
@@ -40,6 +42,9 @@ function listen() {
     for (const f of ctx.listeners) f(message);
   };
   live.topics([{ topic: 'jobs' }, { topic: 'drones' }], take);
+  // Names of drones that were there before; a refusal is shown by whatever else is asked for.
+  const known = (drones) => drones.forEach((drone) => take({ type: 'drone:changed', args: [drone] }));
+  ctx.api.drones().then(known, () => {});
   addEventListener('online', () => live.retry());
 }
 

@@ -8,6 +8,7 @@ use crate::{
     engine::{self, Engine},
     store::{SqliteStore, Store, StoreError},
 };
+use axum::serve::ListenerExt;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -121,6 +122,12 @@ impl App {
         let router = api::router(context.clone());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let stop = context.shutdown.clone();
+        // Messages are small and every one is waited for: none may lie in the system until the one before is confirmed.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps its small messages back");
+            }
+        });
         let served = axum::serve(listener, service).with_graceful_shutdown({
             let stop = stop.clone();
             async move {

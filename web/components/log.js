@@ -15,7 +15,7 @@ const TALLEST = 8_000_000;
 const MOST = 10_000;
 
 /** `job`: the state of store.js, changed in place; `version` says that it changed. */
-export function Log({ id, job, version, now, running, place }) {
+export function Log({ id, job, version, now, running, place, nameOf }) {
   const box = useRef(null);
   const [scroll, setScroll] = useState({ top: 0, height: 600 });
   const [follow, setFollow] = useState(running && !place.query.cmd);
@@ -107,7 +107,7 @@ export function Log({ id, job, version, now, running, place }) {
     const top = scroll.top + (row * ROW - scroll.top * factor);
     rows.push(
       line < 0
-        ? html`<${Header} key=${`h${section.command.num}`} section=${section} top=${top} now=${now} toggle=${toggle} />`
+        ? html`<${Header} key=${`h${section.command.num}`} section=${section} top=${top} now=${now} toggle=${toggle} nameOf=${nameOf} />`
         : html`<${Line} key=${`${section.command.num}.${line}`} id=${id} section=${section} line=${line} top=${top} place=${place} query=${query} />`,
     );
   }
@@ -128,7 +128,7 @@ export function Log({ id, job, version, now, running, place }) {
     </div>
     <div class="lines" ref=${box} onScroll=${onScroll} tabindex="0">
       <div class="spacer" style=${{ height: `${Math.max(tall, 1)}px` }}>
-        ${above && above.line >= 0 && html`<${Header} key="above" section=${above.section} top=${scroll.top} now=${now} toggle=${toggle} above />`}
+        ${above && above.line >= 0 && html`<${Header} key="above" section=${above.section} top=${scroll.top} now=${now} toggle=${toggle} nameOf=${nameOf} above />`}
         ${rows}
         ${total === 0 && html`<p class="faint nothing">${running ? 'Nothing was written yet.' : 'This job wrote nothing.'}</p>`}
       </div>
@@ -139,7 +139,7 @@ export function Log({ id, job, version, now, running, place }) {
 
 const at = (top) => ({ transform: `translateY(${Math.round(top)}px)` });
 
-function Header({ section, top, now, toggle, above }) {
+function Header({ section, top, now, toggle, nameOf, above }) {
   const { command, open } = section;
   const state = command.exit == null ? 'running' : command.exit === 0 ? 'passed' : 'failed';
   const took = command.elapsed ?? (command.exit == null && command.since ? now - command.since : null);
@@ -147,7 +147,7 @@ function Header({ section, top, now, toggle, above }) {
     <button aria-expanded=${open} onClick=${() => toggle(section)}><span class="fold" aria-hidden="true">${open ? '▾' : '▸'}</span>
       <${State} of=${state} bare /> <span class="what">${command.path ?? command.command ?? ''}</span>
       ${command.path && command.command && html`<span class="faint what"> ${command.command}</span>`}</button>
-    <span class="faint num">${[command.plugin ?? command.phase, command.drone, command.exit ? `exit ${command.exit}` : null, took == null ? null : duration(took), plural(command.log.length, 'line')]
+    <span class="faint num">${[command.plugin ?? command.phase, command.drone && nameOf(command.drone), command.exit ? `exit ${command.exit}` : null, took == null ? null : duration(took), plural(command.log.length, 'line')]
       .filter(Boolean)
       .join(' · ')}</span></div>`;
 }

@@ -35,7 +35,7 @@ export function Job({ ctx, place }) {
     });
   }, [id, known]);
   useEffect(() => {
-    const changed = (message) => message.type === 'jobs:changed' && message.args[0]?.id === id && refresh();
+    const changed = (message) => message.type === 'jobs:changed' ? message.args[0]?.id === id && refresh() : redraw();
     ctx.listeners.add(changed);
     return () => ctx.listeners.delete(changed);
   }, [id]);
@@ -70,9 +70,9 @@ export function Job({ ctx, place }) {
     ${running && row.now?.waits && html`<${Notice} title="It waits">${row.now.waits}<//>`}
     ${state.warnings.map((warning, i) => html`<${Notice} key=${i} title=${`Warning of ${warning.source}`}>${warning.message}<//>`)}
     ${state.retries.map((retry) => html`<${Notice} key=${retry.attempt} title=${`Tried again, try ${retry.attempt}`}>${retry.reason}<//>`)}
-    <${Files} id=${id} state=${state} now=${now} />
-    <${Failures} id=${id} bad=${bad} />
-    <${Log} id=${id} job=${state} version=${state.version} now=${now} running=${running} place=${place} />
+    <${Files} id=${id} state=${state} now=${now} nameOf=${ctx.droneName} />
+    <${Failures} id=${id} bad=${bad} nameOf=${ctx.droneName} />
+    <${Log} id=${id} job=${state} version=${state.version} now=${now} running=${running} place=${place} nameOf=${ctx.droneName} />
   </article>`;
 }
 
@@ -125,7 +125,7 @@ function Phases({ state, now, running }) {
   })}</ol>`;
 }
 
-function Files({ id, state, now }) {
+function Files({ id, state, now, nameOf }) {
   const box = useRef(null);
   const [width, setWidth] = useState(600);
   useEffect(() => {
@@ -139,7 +139,7 @@ function Files({ id, state, now }) {
     key: file.path,
     state: stateOf(file),
     weight: file.result ? Math.sqrt(file.result.duration / longest) : 1,
-    title: [file.path, stateOf(file), file.result && duration(file.result.duration), file.drone && `on ${file.drone}`].filter(Boolean).join(' · '),
+    title: [file.path, stateOf(file), file.result && duration(file.result.duration), file.drone && `on ${nameOf(file.drone)}`].filter(Boolean).join(' · '),
     href: file.num == null ? null : address(jobPath(id), { cmd: file.num }),
   }));
   return html`<section class="files" ref=${box}>${
@@ -150,19 +150,19 @@ function Files({ id, state, now }) {
         const counts = file.result?.cases;
         const cases = counts ? Object.values(counts).reduce((a, b) => a + b, 0) : file.cases;
         return html`<tr key=${file.path}><td class="mono">${file.num == null ? file.path : html`<a href=${address(jobPath(id), { cmd: file.num })}>${file.path}</a>`}</td><td><${State} of=${stateOf(file)} /></td>
-          <td class="right num">${cases || ''}</td><td class="right num">${file.result ? duration(file.result.duration) : file.state === 'running' ? duration(now - file.since) : ''}</td><td>${file.drone ?? ''}</td></tr>`;
+          <td class="right num">${cases || ''}</td><td class="right num">${file.result ? duration(file.result.duration) : file.state === 'running' ? duration(now - file.since) : ''}</td><td>${file.drone ? nameOf(file.drone) : ''}</td></tr>`;
       })}</tbody></table>${files.length > 2000 && html`<p class="faint">The first 2,000 of ${number(files.length)}.</p>`}</details>`
   }</section>`;
 }
 
 const stateOf = (file) => (file.state === 'done' ? file.outcome : file.state);
 
-function Failures({ id, bad }) {
+function Failures({ id, bad, nameOf }) {
   if (!bad.length) return null;
   return html`<section class="failures"><h2>Failures <span class="num faint">${number(bad.length)}</span></h2>
     ${bad.slice(0, 200).map(({ file, cases, stderr }) => {
       const log = html`<a href=${address(jobPath(id), { cmd: file.num })}>log</a>`;
-      const where = html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${file.drone}`}${file.failedOn.size > 0 && `, failed also on ${[...file.failedOn].join(', ')}`}${file.attempt > 1 && `, try ${file.attempt}`} · ${log}</span>`;
+      const where = html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${nameOf(file.drone)}`}${file.failedOn.size > 0 && `, failed also on ${[...file.failedOn].map(nameOf).join(', ')}`}${file.attempt > 1 && `, try ${file.attempt}`} · ${log}</span>`;
       if (!cases.length) {
         return html`<div class="failure" key=${file.path} tabindex="-1"><div class="what"><${State} of=${file.outcome} bare /> <b class="mono">${file.path}</b> ${where}</div>
           <p>${file.outcome === 'failed' ? `Ended with exit code ${file.result.exit ?? 'unknown'}.` : file.outcome === 'timedout' ? 'It was stopped at its time limit.' : 'Its process died, or its drone was lost, too often.'}</p>

@@ -3,7 +3,8 @@
 . ./lib/tap.sh
 
 ok 'HOME is a folder' test -d "$HOME"
-ok 'sh is on PATH' command -v sh
+has() { command -v "$1" >/dev/null; }
+ok 'sh is on PATH' has sh
 if [ -n "${SKEP_JOB_ID:-}" ]; then
   is 'CI is set' "$CI" true
   is 'the file knows its own path' "$SKEP_FILE" tests/environment.t

@@ -79,6 +79,7 @@ step('a job is seen while it runs, follows, and shows its failure with the messa
   await sees('.lines .line', 'first line <script>alert(1)</script>');
   assert.equal(await page.locator('.lines .fg-2').first().innerText(), 'green');
   await sees('.failure', '<b>bold</b> claim');
+  await sees('.failure', 'on build-a');
   await shot('job-running');
   writeFileSync(gate, '');
   await sees('.lines .line', 'after the gate');
