@@ -328,15 +328,12 @@ pub fn summary(job: &JobView, progress: &Progress, links: &Links, paint: Paint) 
         }
         let sum = progress.sum();
         if wall >= 1.0 && sum > 0.0 {
-            let ratio = sum / wall;
-            line(
-                "time",
-                format!(
-                    "{} wall, {} in files: {ratio:.1} at once",
-                    duration(wall),
-                    duration(sum)
-                ),
-            );
+            let mut text = format!("{} wall, {} in files", duration(wall), duration(sum));
+            // Below one it would only say that the suite is small.
+            if sum > wall {
+                let _ = write!(text, ": {:.1} at once", sum / wall);
+            }
+            line("time", text);
         }
     }
     if job.job_type.deploys() {
