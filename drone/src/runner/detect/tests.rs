@@ -43,7 +43,7 @@ fn a_repository_says_by_its_files_what_runs_it() {
             &[("setup.cfg", "[tool:pytest]"), UNITTEST],
             &["tests/test_a.py"],
         ),
-        ("pytest", &[("tox.ini", "[PYTEST]"), UNITTEST], &["tests/test_a.py"]),
+        ("pytest", &[("tox.ini", "[pytest]"), UNITTEST], &["tests/test_a.py"]),
         ("pytest", &[("tests/conftest.py", ""), UNITTEST], &["tests/test_a.py"]),
         (
             "pytest",
