@@ -1,3 +1,5 @@
+//! Real commands against what [`super`] says of groups, output, limits and ends.
+
 use super::*;
 use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tokio::time::timeout;

@@ -1,3 +1,5 @@
+//! Which files [`super`] lists, in which order, and what it says when there are none.
+
 use super::*;
 use shared::settings::Layer;
 use std::fs;

@@ -1,3 +1,5 @@
+//! Workspaces that are made, left behind and cleared up: held against [`super`].
+
 use super::*;
 use crate::process::{Command, Mask, Output};
 use std::{collections::BTreeMap, os::unix::fs::symlink, time::Duration};

@@ -1,3 +1,5 @@
+//! Secrets in pieces, in encodings and side by side: none comes through [`super`].
+
 use super::*;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Repositories in small, and the runner that [`super`] must choose for each.
+
 use super::super::list;
 use shared::settings::Settings;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};

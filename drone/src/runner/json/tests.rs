@@ -1,3 +1,5 @@
+//! JSON reports as frameworks write them, and the cases that [`super`] must find.
+
 use super::*;
 use CaseOutcome::{Errored, Failed, Passed, Skipped};
 use serde_json::json;

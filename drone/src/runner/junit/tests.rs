@@ -1,3 +1,5 @@
+//! JUnit dialects as frameworks write them, and the cases that [`super`] must find.
+
 use super::*;
 use CaseOutcome::{Errored, Failed, Passed, Skipped, XFailed};
 

@@ -1,3 +1,5 @@
+//! Real programs as test files, and the verdict that [`super`] must come to.
+
 use super::*;
 use crate::{process::is_on_path, runner::list};
 use shared::{

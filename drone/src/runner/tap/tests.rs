@@ -1,3 +1,5 @@
+//! TAP as programs write it, whole and broken, and the cases that [`super`] must find.
+
 use super::*;
 use CaseOutcome::{Failed, Passed, Skipped, XFailed, XPassed};
 

@@ -1,3 +1,5 @@
+//! Plain output of test tools, and the cases that [`super`] must find.
+
 use super::*;
 use CaseOutcome::{Errored, Failed, Passed, Skipped, XFailed};
 
