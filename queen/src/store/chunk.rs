@@ -6,10 +6,11 @@
 //!
 //! - a *page*: new lines are put at the end of the last row while it stays below [`PAGE`], so that a write rewrites little;
 //! - the *open* rows together stay below [`CHUNK`];
-//! - a *chunk*: then they are joined, compressed and never touched again. A job that ends packs what is left.
+//! - a *chunk*: then they are joined, compressed and never touched again. A job that ends packs what is left, and a
+//!   write of at least [`BURST`] is packed at once with what was open.
 //!
-//! Every byte is therefore written about twice, the second time compressed, and a window reads only the rows that it
-//! touches. This file owns the text and the sizes; the rows are the databases' own.
+//! Every byte is therefore written about twice at most, the second time compressed, and a window reads only the rows
+//! that it touches. This file owns the text and the sizes; the rows are the databases' own.
 
 use super::{Event, StoreError};
 use shared::{JobId, Seq, Timestamp};
@@ -19,6 +20,8 @@ use std::{fmt::Write, ops::Range, sync::Arc};
 pub const PAGE: usize = 8 * 1024;
 /// Open rows with at least this many bytes of text together are packed.
 pub const CHUNK: usize = 128 * 1024;
+/// A single write of at least this many bytes is large enough to compress well by itself.
+pub const BURST: usize = 32 * 1024;
 const LEVEL: i32 = 3;
 
 /// Events `first..=last` of a job as they go into one row.

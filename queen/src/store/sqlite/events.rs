@@ -2,11 +2,11 @@
 
 use super::{
     value::{get, get_uint, int},
-    write::Write,
+    write::{Write, no_job},
 };
 use crate::store::{
     Event, StoreError,
-    chunk::{self, CHUNK, PAGE, Piece, Window},
+    chunk::{self, BURST, CHUNK, PAGE, Piece, Window},
 };
 use futures_util::TryStreamExt;
 use scheduler::Record;
@@ -81,13 +81,16 @@ pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
 }
 
 async fn load(write: &mut Write<'_>, id: &JobId) -> Result<Stream, StoreError> {
-    let job = write.job(id).await?;
     let row = sqlx::query(
-        "SELECT last_seq, epoch, open_first, open_bytes, page_first, page_bytes FROM streams WHERE job = ?",
+        "SELECT job, last_seq, epoch, open_first, open_bytes, page_first, page_bytes
+         FROM jobs JOIN streams ON streams.job = jobs.key WHERE id = ?",
     )
-    .bind(job)
-    .fetch_one(&mut *write.sql)
-    .await?;
+    .bind(id.as_str())
+    .fetch_optional(&mut *write.sql)
+    .await?
+    .ok_or_else(|| no_job(id))?;
+    let job = get(&row, "job")?;
+    write.know(id, job);
     Ok(Stream {
         job,
         last_seq: get_uint(&row, "last_seq")?,
@@ -102,8 +105,9 @@ async fn load(write: &mut Write<'_>, id: &JobId) -> Result<Stream, StoreError> {
 impl Stream {
     /// Adds the lines of events `first..=self.last_seq`.
     async fn add(&mut self, write: &mut Write<'_>, first: u64, text: String) -> Result<(), StoreError> {
-        if self.open_bytes + text.len() >= CHUNK {
-            return self.pack(write, first, &text, false).await;
+        let burst = text.len() >= BURST;
+        if burst || self.open_bytes + text.len() >= CHUNK {
+            return self.pack(write, first, &text, burst).await;
         }
         self.open_bytes += text.len();
         if self.page_first == 0 || self.page_bytes + text.len() > PAGE {

@@ -99,6 +99,14 @@ async fn every_filter_walks_an_index_in_the_order_of_the_page() {
         // One sort for the rows of the page, and one that merges several walks: both of a page's size.
         assert_eq!(plan.matches("TEMP B-TREE").count(), walks, "{plan}");
     }
+    let running = JobFilter {
+        states: vec![JobState::Running],
+        branch: x(),
+        trigger: x(),
+        ..project()
+    };
+    let few = plan(&store, &running, None).await;
+    assert!(few.contains("INDEX jobs_by_state (state=? AND "), "{few}");
     let rare = plan(&store, &JobFilter { text: x(), ..none() }, Some("\"xyz\"")).await;
     assert!(rare.contains("SCAN job_text VIRTUAL TABLE INDEX 0:M"), "{rare}");
     assert!(rare.contains("SEARCH jobs USING INTEGER PRIMARY KEY"), "{rare}");

@@ -30,6 +30,9 @@ const READERS: u32 = 4;
 /// Pages of 4 KiB in the write-ahead log before they are copied into the database: 16 MiB, so that a burst of output
 /// waits for the disk seldom.
 const CHECKPOINT: &str = "4000";
+/// KiB of pages that the writer and each reader keep, so that indexes of a large database are not read again and again.
+const WRITER_CACHE: &str = "-32768";
+const READER_CACHE: &str = "-8192";
 /// What the database keeps under the key, to know it again.
 const KEY_CHECK: &str = "key-check";
 
@@ -81,12 +84,15 @@ pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
                 .clone()
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
-                .pragma("wal_autocheckpoint", CHECKPOINT),
+                .pragma("wal_autocheckpoint", CHECKPOINT)
+                .pragma("cache_size", WRITER_CACHE),
         )
         .await?;
     migrator().run(&writer).await.map_err(sqlx::Error::from)?;
     let sealer = sealer(&dir.join(KEY), &writer).await?;
-    let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+    let readers = pool(READERS)
+        .connect_with(options.read_only(true).pragma("cache_size", READER_CACHE))
+        .await?;
     Ok(Opened {
         writer,
         readers,

@@ -63,7 +63,7 @@ impl Write<'_> {
         jobs::applied(self, &batch.applied).await
     }
 
-    /// Remembers the key of a job made in this transaction.
+    /// Remembers the key of a job.
     pub fn know(&mut self, job: &JobId, key: i64) {
         self.jobs.insert(job.clone(), key);
     }
@@ -77,7 +77,7 @@ impl Write<'_> {
             .bind(id.as_str())
             .fetch_optional(&mut *self.sql)
             .await?
-            .ok_or_else(|| StoreError::Refused(format!("there is no job {id}")))?;
+            .ok_or_else(|| no_job(id))?;
         self.know(id, key);
         Ok(key)
     }
@@ -103,6 +103,11 @@ impl Write<'_> {
         self.projects.insert(name.clone(), key);
         Ok(key)
     }
+}
+
+/// The refusal of a batch that speaks of a job that is not there.
+pub fn no_job(id: &JobId) -> StoreError {
+    StoreError::Refused(format!("there is no job {id}"))
 }
 
 /// Writes and reads one row, as cheaply as can be: is the database well?
