@@ -58,7 +58,7 @@ const EVENTS = {
     if (drone) state.drones.add(drone);
     if (phase.drone && drone && phase.drone !== drone) return;
     if (edge === 'start') Object.assign(phase, { start: at ?? received, done: null, code: null });
-    else Object.assign(phase, { done: at ?? received, code: code ?? 0 });
+    else Object.assign(phase, { done: at ?? received, code });
   },
   'job:files': (state, [paths, , plan]) => {
     for (const path of paths) if (!state.files.has(path)) state.files.set(path, newFile(path));

@@ -83,6 +83,17 @@ function Head({ ctx, job, state, now, running, again, reload }) {
   const bad = Math.max(sum.bad, job.files_bad);
   const wall = job.started == null ? null : (job.finished ?? now) - job.started;
   const end = job.now?.expected_end;
+  const facts = [
+    total > 0 && (bad > 0 ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>` : html`<b>${number(done)} of ${plural(total, 'file')}</b>`),
+    bad > 0 && done < total && `${number(done)} done`,
+    sum.running > 0 && `${number(sum.running)} running`,
+    sum.flaky > 0 && html`<span class="is-flaky">${number(sum.flaky)} flaky</span>`,
+    sum.empty > 0 && `${number(sum.empty)} empty`,
+    state.cases > 0 && plural(state.cases, 'test'),
+    wall != null && `wall ${duration(wall)}`,
+    running && end && `ends about ${clock(end)}`,
+    state.drones.size > 0 && plural(state.drones.size, 'drone'),
+  ].filter(Boolean);
   const [asked, setAsked] = useState(false);
   const cancel = async () => {
     await ctx.api.cancel(job.id, 'cancelled in the dashboard');
@@ -101,13 +112,7 @@ function Head({ ctx, job, state, now, running, again, reload }) {
       ${authorOf(job) && html` · ${authorOf(job)}`} · ${job.trigger.type} · <${Ago} at=${job.submitted} now=${now} />
       ${job.rerun_of && html` · again of <a class="mono" href=${jobPath(job.rerun_of)}>${shortId(job.rerun_of)}</a>`}
       ${job.attempt > 1 && html` · try ${job.attempt}`}${job.runner && html` · ${job.runner}`}</p>
-    <p class="facts num" role="status">${total > 0 && html`${bad > 0 ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>` : html`<b>${number(done)} of ${plural(total, 'file')}</b>`}${
-      bad > 0 && done < total ? html` · ${number(done)} done` : ''
-    }`}${sum.running > 0 && html` · ${number(sum.running)} running`}${sum.flaky > 0 && html` · <span class="is-flaky">${number(sum.flaky)} flaky</span>`}${
-      sum.empty > 0 && html` · ${number(sum.empty)} empty`
-    }${state.cases > 0 && html` · ${plural(state.cases, 'test')}`}${wall != null && html` · wall ${duration(wall)}`}${running && end && html` · ends about ${clock(end)}`}${
-      state.drones.size > 0 && html` · ${plural(state.drones.size, 'drone')}`
-    }</p>
+    <p class="facts num" role="status">${facts.map((fact, i) => html`<span key=${i}>${i > 0 && ' · '}${fact}</span>`)}</p>
     <${Phases} state=${state} now=${now} running=${running} />
   </header>`;
 }
@@ -119,7 +124,9 @@ function Phases({ state, now, running }) {
     const phase = state.phases[name];
     // Tests can fail while the phase itself ends well.
     const code = name === 'test' && state.tested != null ? state.tested : phase.code;
-    const word = phase.done != null ? (code ? 'failed' : 'passed') : running ? 'running' : 'cancelled';
+    // A phase that ends without a code was broken off: the system, not the repository, could not go on.
+    const ended = code ? 'failed' : code == null && (state.error || state.cancelled) ? (state.error ? 'errored' : 'cancelled') : 'passed';
+    const word = phase.done != null ? ended : running ? 'running' : 'cancelled';
     const took = phase.start == null ? null : (phase.done ?? (running ? now : null)) - phase.start;
     return html`<li key=${name}><${State} of=${word} bare /> ${name} <span class="faint num">${took == null || took < 0 ? '' : duration(took)}</span></li>`;
   })}</ol>`;
