@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 fn fixed<M: Serialize>(lines: &[&str], types: &[&str], read: impl Fn(&Message<'_>) -> Result<Option<M>, FrameError>) {
     let mut seen = BTreeSet::new();
     for line in lines {
-        let frame = Frame::read(line).unwrap();
+        let frame = Frame::read(line).expect("a message of this direction");
         let message = read(&frame.0[0])
-            .unwrap()
+            .expect("a message of this direction")
             .unwrap_or_else(|| panic!("{line}: unknown type"));
-        let before: serde_json::Value = serde_json::from_str(line).unwrap();
-        let after = serde_json::to_value(&message).unwrap();
+        let before: serde_json::Value = serde_json::from_str(line).expect("a message of this direction");
+        let after = serde_json::to_value(&message).expect("a message of this direction");
         assert_eq!(after, before);
         seen.insert(frame.0[0].kind.to_string());
     }
