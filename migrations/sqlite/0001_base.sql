@@ -56,6 +56,8 @@ CREATE TABLE job_authors (
 CREATE VIRTUAL TABLE job_text USING fts5 (
     body, tokenize = 'trigram', detail = 'none', content = '', contentless_delete = 1
 );
+-- Its trigrams, for texts shorter than one.
+CREATE VIRTUAL TABLE job_terms USING fts5vocab(job_text, row);
 
 -- Where the event stream of a job stands; it changes with every write, so it is apart from the job.
 CREATE TABLE streams (

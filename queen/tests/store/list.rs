@@ -121,6 +121,13 @@ fn filters() -> Vec<JobFilter> {
         text("a"),
         text("\"q\" NAïVE"),
         text("no such text"),
+        text("9 \"q\" naïve"),
+        text("/B"),
+        text("ve"),
+        text("ï"),
+        text("0"),
+        text("zq"),
+        text("~"),
         text(""),
         text(&"long".repeat(30_000)),
         JobFilter {

@@ -90,14 +90,18 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
         .await?;
     sqlx::query("INSERT INTO job_text (rowid, body) VALUES (?, ?)")
         .bind(key)
-        .bind(format!(
-            "{id}\n{}\n{}\n{message}",
-            job.spec.project,
-            branch.unwrap_or_default()
-        ))
+        .bind(searchable(job))
         .execute(&mut *write.sql)
         .await?;
     Ok(key)
+}
+
+/// What the index of trigrams is made of: the line breaks at the end let the last two characters begin one too, and the
+/// index would end at a zero.
+fn searchable(job: &Submitted) -> String {
+    let (spec, data) = (&job.spec, &job.data);
+    let branch = data.branch().unwrap_or_default();
+    format!("{}\n{}\n{branch}\n{}\n\n", spec.id, spec.project, data.trigger.message).replace('\0', " ")
 }
 
 /// What the author is found by, each once.

@@ -2,10 +2,11 @@
 //!
 //! A page is answered from an index in the page's order, so that it costs the same in a store of a hundred jobs and of
 //! a hundred thousand. Two filters need more: several states are asked for one by one and merged, and a text that is
-//! rare is looked up in the index of trigrams first (a common one is found soon by walking).
+//! rare is looked up first (`search`; a common one is found soon by walking).
 
 use super::{
     jobs::FILE_STATES,
+    search::{self, Candidates},
     value::{corrupt, get, get_hash, get_json, get_uint},
 };
 use crate::store::{JobFilter, StoreError, StoredFile, StoredJob};
@@ -21,10 +22,6 @@ const JOB: &str = "SELECT jobs.submitted, jobs.standing, digest, data, last_seq
 const NEWEST_FIRST: &str = " ORDER BY jobs.submitted DESC, jobs.id DESC";
 /// Jobs on a page.
 const PAGE_LIMIT: u32 = 500;
-/// A text with at most this many candidates is looked up; one with more is found soon by walking.
-const CANDIDATES: i64 = 1_000;
-/// Characters of a text that count: SQLite bounds its patterns.
-const TEXT_LIMIT: usize = 1_000;
 
 /// See [`Store::job`](crate::store::Store::job).
 pub async fn job(readers: &SqlitePool, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
@@ -46,23 +43,20 @@ fn stored(row: &SqliteRow) -> Result<StoredJob, StoreError> {
 
 /// See [`Store::jobs`](crate::store::Store::jobs).
 pub async fn page(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
-    let candidates = match filter.text.as_deref().and_then(trigrams) {
-        Some(trigrams) => {
-            let count: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 FROM job_text WHERE job_text MATCH ? LIMIT ?)")
-                    .bind(&trigrams)
-                    .bind(CANDIDATES + 1)
-                    .fetch_one(readers)
-                    .await?;
-            (count <= CANDIDATES).then_some(trigrams)
-        }
-        None => None,
+    let candidates = match &filter.text {
+        Some(text) => search::candidates(readers, text).await?,
+        None => Candidates::TooMany,
     };
-    let mut query = page_query(filter, candidates.as_deref());
+    let candidates = match &candidates {
+        Candidates::None => return Ok(Vec::new()),
+        Candidates::Few(matching) => Some(matching.as_str()),
+        Candidates::TooMany => None,
+    };
+    let mut query = page_query(filter, candidates);
     query.build().fetch_all(readers).await?.iter().map(stored).collect()
 }
 
-/// The statement for a page; `candidates` are the trigrams to look up first.
+/// The statement for a page; `candidates` is what to ask the index of trigrams first.
 pub fn page_query(filter: &JobFilter, candidates: Option<&str>) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(JOB);
     query.push(" WHERE jobs.key IN (");
@@ -100,9 +94,9 @@ fn select(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[JobSta
     // CROSS JOIN: SQLite is to begin with the narrow table, whatever it thinks of sizes.
     let mut order = NEWEST_FIRST;
     match (candidates, &filter.author) {
-        (Some(trigrams), author) => {
+        (Some(matching), author) => {
             query.push("job_text CROSS JOIN jobs ON jobs.key = job_text.rowid WHERE job_text MATCH ");
-            query.push_bind(trigrams);
+            query.push_bind(matching);
             if let Some(author) = author {
                 query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
                 query.push_bind(author);
@@ -148,7 +142,7 @@ fn select(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[JobSta
         query.push_bind(before.id.as_str()).push(")");
     }
     if let Some(text) = &filter.text {
-        let pattern = pattern(text);
+        let pattern = search::pattern(text);
         for (at, what) in [
             "jobs.id",
             "jobs.branch",
@@ -164,32 +158,6 @@ fn select(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[JobSta
         query.push(")");
     }
     query.push(order).push(" LIMIT ").push_bind(limit(filter));
-}
-
-fn pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.chars().take(TEXT_LIMIT) {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
-}
-
-/// The trigrams of a text as the index is asked for them, if it is long enough to have any.
-fn trigrams(text: &str) -> Option<String> {
-    let chars: Vec<char> = text.chars().take(TEXT_LIMIT).collect();
-    if chars.contains(&'\0') {
-        return None;
-    }
-    let quoted = chars.windows(3).take(64).map(|three| {
-        let three: String = three.iter().collect();
-        format!("\"{}\"", three.replace('"', "\"\""))
-    });
-    let quoted: Vec<_> = quoted.collect();
-    (!quoted.is_empty()).then(|| quoted.join(" "))
 }
 
 /// The columns of a file's row.

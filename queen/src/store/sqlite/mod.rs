@@ -2,7 +2,7 @@
 //!
 //! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction in a task of its
 //! own, so that a caller who is dropped never leaves one half-way. Read next: `open`, then `write` (a batch), then the
-//! SQL by subject: `jobs`, `list`, `events`, `history`, `access`, `restore`.
+//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`.
 
 mod access;
 mod events;
@@ -11,6 +11,7 @@ mod jobs;
 mod list;
 mod open;
 mod restore;
+mod search;
 mod value;
 mod write;
 
