@@ -13,9 +13,11 @@
 //! - A Git LFS file is taken as it stands in the work tree: content where there is content, a pointer where not.
 //!
 //! Equal trees over equal parents give equal commits; a tree without changes is HEAD itself.
-//! Knows nothing of jobs. Read next: `snapshot/collect.rs`, `snapshot/push.rs`, `git_http.rs`.
+//! Knows nothing of jobs. Read next: `snapshot/collect.rs`, `snapshot/files.rs`, `snapshot/push.rs`, `git_http.rs`.
 
 mod collect;
+mod files;
+mod pack;
 mod project;
 mod push;
 

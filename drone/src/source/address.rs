@@ -138,6 +138,20 @@ pub(super) fn shown(text: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
+/// Takes the password out of an address, for programs that would show it to everyone among their arguments.
+pub(super) fn without_password(text: &str) -> (String, Option<Secret>) {
+    let Ok(mut url) = Url::parse(text) else {
+        return (text.to_owned(), None);
+    };
+    let password = url
+        .password()
+        .map(|password| Secret::new(String::from_utf8_lossy(&percent_decode(password)).into_owned()));
+    match password {
+        Some(password) if url.set_password(None).is_ok() => (url.into(), Some(password)),
+        _ => (text.to_owned(), None),
+    }
+}
+
 /// 32 hexadecimal digits of SHA-256.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)[..16]

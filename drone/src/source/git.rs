@@ -11,7 +11,7 @@ mod transport;
 mod wanted;
 mod workspace;
 
-pub use transport::set_timeouts;
+pub use transport::{set_timeouts, set_up};
 
 use super::{Fetch, Fetched, SourceError, address::Address, stop_if};
 use shared::job::Auth;
@@ -49,7 +49,7 @@ pub(super) fn fetch(
     cancelled: &AtomicBool,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Fetched, SourceError> {
-    transport::set_up();
+    set_up();
     let address = Address::parse(&fetch.repo.url)?;
     let task = Task {
         address: &address,

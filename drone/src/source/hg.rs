@@ -13,23 +13,28 @@ pub(super) fn fetch(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Fetched, SourceError> {
     let shown = address::shown(&fetch.repo.url);
-    let mirror = fetch
-        .mirrors
-        .join("hg")
-        .join(address::digest(fetch.repo.url.as_bytes()));
+    let (url, password) = address::without_password(&fetch.repo.url);
+    let mirror = fetch.mirrors.join("hg").join(address::digest(url.as_bytes()));
     fs::create_dir_all(&mirror).map_err(|error| SourceError::disk(&mirror, &error))?;
     let ssh = program::ssh_command(fetch.repo.auth.as_ref())?;
     let mut rc = String::new();
     if let Some((line, _)) = &ssh {
         rc.push_str(&format!("[ui]\nssh = {line}\n"));
     }
-    if let Some(Auth::Https { username, password }) = &fetch.repo.auth {
-        let host = fetch.repo.url.split("://").nth(1).unwrap_or_default();
-        let host = host.split('/').next().unwrap_or_default();
-        let host = host.rsplit('@').next().unwrap_or_default();
+    let (place, _) = url
+        .split_once("://")
+        .map_or(("", ""), |(_, rest)| rest.split_once('/').unwrap_or((rest, "")));
+    let (user, host) = place.rsplit_once('@').unwrap_or(("", place));
+    let login = match &fetch.repo.auth {
+        Some(Auth::Https { username, password }) => Some((username.as_str(), password.clone())),
+        _ => password.map(|password| (user, password)),
+    };
+    if let Some((user, password)) = login {
+        let line = |text: &str| text.replace(['\n', '\r'], "");
         rc.push_str(&format!(
-            "[auth]\nskep.prefix = {host}\nskep.username = {username}\nskep.password = {}\n",
-            password.expose()
+            "[auth]\nskep.prefix = {host}\nskep.username = {}\nskep.password = {}\n",
+            line(user),
+            line(password.expose())
         ));
     }
     let mut hg = Hg {
@@ -41,7 +46,15 @@ pub(super) fn fetch(
         hg.run(&shown, &["init", "--", &mirror.to_string_lossy()])?;
     }
     let mirror = mirror.to_string_lossy().into_owned();
-    hg.run(&shown, &["pull", "--repository", &mirror, "--", &fetch.repo.url])?;
+    match hg.run(&shown, &["pull", "--repository", &mirror, "--", &url]) {
+        Err(SourceError::Program { detail, .. }) if detail.contains("not found") => {
+            return Err(SourceError::UnknownRepository {
+                address: shown,
+                detail: format!(" ({detail})"),
+            });
+        }
+        result => result?,
+    };
     stop_if(cancelled)?;
     let (revision, branch) = match &fetch.reference {
         None => ("default".to_owned(), None),

@@ -11,7 +11,7 @@ mod program;
 mod rsync;
 
 pub use error::SourceError;
-pub use git::set_timeouts;
+pub use git::{set_timeouts, set_up};
 
 use shared::job::{Ref, Repo, Vcs};
 use std::{

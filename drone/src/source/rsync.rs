@@ -13,7 +13,8 @@ pub(super) fn fetch(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Fetched, SourceError> {
     let shown = address::shown(&fetch.repo.url);
-    let url = fetch.repo.url.strip_prefix("file://").unwrap_or(&fetch.repo.url);
+    let (url, password) = address::without_password(&fetch.repo.url);
+    let url = url.strip_prefix("file://").unwrap_or(&url);
     let mut command = std::process::Command::new("rsync");
     command
         .args(["--archive", "--no-owner", "--no-group", "--timeout=60"])
@@ -23,6 +24,9 @@ pub(super) fn fetch(
     let ssh = program::ssh_command(fetch.repo.auth.as_ref())?;
     if let Some((line, _)) = &ssh {
         command.env("RSYNC_RSH", line);
+    }
+    if let Some(password) = password {
+        command.env("RSYNC_PASSWORD", password.expose());
     }
     if let Some(Auth::Https { username, password }) = &fetch.repo.auth {
         // Of an rsync daemon; given by the environment, never among the arguments.

@@ -1,22 +1,21 @@
 //! The tree of a work tree: the index's own knowledge for what has not changed, the files for what has.
 //!
-//! Owns the temporary index (in memory, never written back) and what becomes of each kind of file.
-//! Read next: `../snapshot.rs`.
+//! Owns the temporary index (in memory, never written back), submodules and the like. Read next: `files.rs`.
 
-use super::{FILE_LIMIT, SnapshotError};
+use super::{
+    FILE_LIMIT, SnapshotError,
+    files::{self, FILE, LINK, PROGRAM},
+};
 use git2::{AttrCheckFlags, Delta, DiffOptions, Index, IndexEntry, IndexTime, Odb, Oid, Repository};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs, io,
     io::Write,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-const FILE: u32 = 0o100_644;
-const PROGRAM: u32 = 0o100_755;
-const LINK: u32 = 0o120_000;
 const GITLINK: u32 = 0o160_000;
 /// `git update-index --skip-worktree`, also what a sparse checkout leaves out.
 const SKIP_WORKTREE: u16 = 1 << 14;
@@ -167,26 +166,18 @@ impl<'a> Collector<'a> {
                 })
                 .collect()
         };
-        let trust_mode = repo
-            .config()
-            .and_then(|config| config.get_bool("core.filemode"))
-            .unwrap_or(true);
         let mut nested = Vec::new();
+        let mut paths = Vec::with_capacity(changes.len());
         for (path, status) in changes {
             if path.ends_with(b"/") {
                 nested.push(path[..path.len() - 1].to_owned());
                 continue;
             }
-            let known = index.get_path(path_of(&path), 0);
-            if status == Delta::Deleted
-                && known
-                    .as_ref()
-                    .is_some_and(|entry| entry.flags_extended & SKIP_WORKTREE != 0)
-            {
+            let left_out = |entry: IndexEntry| entry.flags_extended & SKIP_WORKTREE != 0;
+            if status == Delta::Deleted && index.get_path(path_of(&path), 0).is_some_and(left_out) {
                 continue;
             }
-            let mode = known.filter(|_| !trust_mode).map(|entry| entry.mode);
-            self.take_file(repo, root, &path, mode, index)?;
+            paths.push(path);
         }
         // What is in conflict stands in the index more than once, and as it is in the file.
         let conflicts: BTreeSet<Vec<u8>> = index
@@ -194,67 +185,44 @@ impl<'a> Collector<'a> {
             .filter(|entry| entry.flags >> 12 & 0x3 != 0)
             .map(|entry| entry.path)
             .collect();
-        for path in conflicts {
-            self.take_file(repo, root, &path, None, index)?;
-        }
+        paths.extend(conflicts);
+        self.take_files(repo, root, paths, index)?;
         Ok(nested)
     }
 
-    /// Takes one file as it stands, or takes it out if it is none any more.
-    fn take_file(
+    /// Takes files as they stand, or takes them out where there are none any more.
+    fn take_files(
         &mut self,
         repo: &Repository,
         root: &Path,
-        path: &[u8],
-        mode: Option<u32>,
+        paths: Vec<Vec<u8>>,
         index: &mut Index,
     ) -> Result<(), SnapshotError> {
-        let whole = root.join(path_of(path));
-        let gone = |index: &mut Index| {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let failed = SnapshotError::git(root);
+        let trust_mode = repo
+            .config()
+            .and_then(|config| config.get_bool("core.filemode"))
+            .unwrap_or(true);
+        let taken = files::take(repo, self.odb, self.scratch, root, paths)?;
+        for path in &taken.gone {
             // It may stand there as a conflict, or not at all.
             let _ = index.conflict_remove(path_of(path));
             let _ = index.remove(path_of(path), 0);
-        };
-        let data = match fs::symlink_metadata(&whole) {
-            Ok(data) => data,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                gone(index);
-                return Ok(());
-            }
-            Err(error) => return Err(SnapshotError::io(&whole, error)),
-        };
-        let kind = data.file_type();
-        if !kind.is_file() && !kind.is_symlink() {
-            gone(index);
-            return Ok(());
         }
-        if data.len() > FILE_LIMIT {
-            self.refused.push(whole);
-            return Ok(());
+        for file in taken.files {
+            let known = index.get_path(path_of(&file.path), 0).map(|entry| entry.mode);
+            let mode = match known {
+                Some(mode @ (FILE | PROGRAM)) if !trust_mode && file.mode != LINK => mode,
+                _ => file.mode,
+            };
+            let _ = index.conflict_remove(path_of(&file.path));
+            index.add(&entry(file.path, mode, file.id)).map_err(&failed)?;
         }
-        let id = if kind.is_symlink() {
-            let target = fs::read_link(&whole).map_err(|error| SnapshotError::io(&whole, error))?;
-            repo.blob(target.as_os_str().as_bytes())
-        } else {
-            repo.blob_path(&whole)
-        };
-        let id = id.map_err(|error| {
-            // libgit2 hides the system's reason; opening the file shows it.
-            match fs::File::open(&whole) {
-                Err(cause) if kind.is_file() => SnapshotError::io(&whole, cause),
-                _ => SnapshotError::git(&whole)(error),
-            }
-        })?;
-        let mode = match mode {
-            _ if kind.is_symlink() => LINK,
-            Some(mode @ (FILE | PROGRAM)) => mode,
-            _ if data.permissions().mode() & 0o100 != 0 => PROGRAM,
-            _ => FILE,
-        };
-        let _ = index.conflict_remove(path_of(path));
-        index
-            .add(&entry(path.to_owned(), mode, id))
-            .map_err(SnapshotError::git(&whole))
+        self.refused.extend(taken.refused);
+        Ok(())
     }
 
     /// Files of Git LFS whose content is in the work tree: the index has only their pointers.
@@ -283,10 +251,7 @@ impl<'a> Collector<'a> {
                 )
             })
             .collect();
-        for path in candidates {
-            self.take_file(repo, root, &path, None, index)?;
-        }
-        Ok(())
+        self.take_files(repo, root, candidates, index)
     }
 
     /// A submodule or another repository inside: its work tree becomes a folder. Answers how many files have changed
@@ -342,7 +307,7 @@ fn below(path: &[u8], inside: &Path) -> bool {
             .is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-fn path_of(bytes: &[u8]) -> &Path {
+pub(super) fn path_of(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 

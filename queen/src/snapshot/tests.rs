@@ -299,6 +299,41 @@ fn pipes_and_sockets_are_skipped() {
 }
 
 #[test]
+fn many_files_line_ends_and_contents_that_do_not_compress() {
+    let tree = Tree::committed();
+    tree.write(".gitattributes", "*.crlf text eol=crlf\n*.id ident\n");
+    tree.write("x.crlf", "a\r\nb\r\n");
+    tree.write("raw.bin", "a\r\nb\r\n");
+    tree.write("k.id", "$Id: 0123$\n");
+    tree.write("empty", "");
+    let mut state: u64 = 7;
+    let mut noise = String::new();
+    while noise.len() < 700_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        noise.push_str(&state.to_string());
+    }
+    tree.write("noise", &noise);
+    for n in 0..500 {
+        // Every other one has the content of the one before.
+        tree.write(&format!("many/{}/{n}", n % 7), &format!("{}\n", n / 2));
+    }
+    let taken = tree.snapshot();
+    assert_eq!(taken.files, 507);
+    assert_eq!(tree.read(&taken, "x.crlf"), "a\nb");
+    assert_eq!(tree.read(&taken, "raw.bin"), "a\r\nb");
+    assert_eq!(tree.read(&taken, "k.id"), "$Id$");
+    assert_eq!(tree.read(&taken, "noise"), noise);
+    assert_eq!(tree.read(&taken, "many/3/493"), "246");
+    // What git itself would commit is the same tree.
+    tree.commit();
+    let expected = git(&tree.dir(), &["rev-parse", "HEAD^{tree}"]);
+    assert_eq!(
+        git(&taken.repo, &["rev-parse", &format!("{}^{{tree}}", taken.commit)]),
+        expected
+    );
+}
+
+#[test]
 fn large_files_are_refused_by_name() {
     let tree = Tree::committed();
     for name in ["huge.bin", "sub/huge2.bin"] {
