@@ -1,11 +1,13 @@
-//! A server that says nothing, and programs that are not there. In a process of its own: it changes the process's
-//! timeouts and its PATH.
+//! What depends on the whole process: the machine's git configuration, timeouts, and the programs on the PATH.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]
 
 use drone::source::{Fetch, fetch, set_timeouts, set_up};
 use shared::job::{Repo, Vcs};
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::atomic::AtomicBool,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 fn job(temp: &Path, url: &str, vcs: Vcs) -> Fetch {
@@ -26,9 +28,30 @@ fn job(temp: &Path, url: &str, vcs: Vcs) -> Fetch {
 
 /// One test, so that nothing runs beside the changes to the environment.
 #[test]
-fn silence_and_missing_programs_are_told() {
+fn configuration_silence_and_missing_programs() {
     let temp = TempDir::new().unwrap();
     let never = AtomicBool::new(false);
+
+    // What the machine's user has configured changes no file; a repository of another user is read all the same.
+    let config = "[core]\n\tautocrlf = true\n\tfilemode = false\n[safe]\n\tdirectory = /elsewhere\n";
+    fs::write(temp.path().join(".gitconfig"), config).unwrap();
+    // SAFETY: this process runs one test, and no thread of it reads the environment yet.
+    unsafe { std::env::set_var("HOME", temp.path()) };
+    let repo = temp.path().join("repo");
+    fs::create_dir(&repo).unwrap();
+    let script = "git init -q && printf 'a\\n' >lf && printf 'a\\r\\n' >crlf && git -c core.autocrlf=false add . && \
+                  git -c user.name=T -c user.email=t@t commit -qm x && if [ $(id -u) = 0 ]; then chown -R 12345 .; fi";
+    let made = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(&repo)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let plain = job(temp.path(), &repo.display().to_string(), Vcs::Git);
+    fetch(&plain, &never, &mut |_| {}).unwrap();
+    assert_eq!(fs::read(plain.into.join("lf")).unwrap(), b"a\n");
+    assert_eq!(fs::read(plain.into.join("crlf")).unwrap(), b"a\r\n");
+    fs::remove_dir_all(&plain.into).unwrap();
 
     // The connection is accepted by the system and nobody ever reads from it.
     set_up();
