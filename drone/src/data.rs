@@ -42,7 +42,7 @@ pub enum DataError {
 
 impl Data {
     /// Opens the folder, makes it if there is none, and takes its lock. Blocks shortly.
-    pub fn open(dir: &Path) -> Result<Self, DataError> {
+    pub fn open(dir: &Path, name: &str) -> Result<Self, DataError> {
         let fail = |path: &Path| {
             let path = path.to_owned();
             move |error| DataError::Io { path, error }
@@ -76,7 +76,7 @@ impl Data {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(note.as_bytes()))
             .map_err(fail(&path))?;
-        let drone = identity(&dir.join("drone-id"))?;
+        let drone = identity(&dir.join("drone-id"), name)?;
         Ok(Self {
             dir: dir.to_owned(),
             drone,
@@ -110,7 +110,7 @@ impl Data {
 }
 
 /// Reads the id, or makes one. An unreadable one is replaced: the queen then sees a new drone.
-fn identity(path: &Path) -> Result<DroneId, DataError> {
+fn identity(path: &Path, name: &str) -> Result<DroneId, DataError> {
     let fail = |error| DataError::Io {
         path: path.to_owned(),
         error,
@@ -125,7 +125,14 @@ fn identity(path: &Path) -> Result<DroneId, DataError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
     }
-    let text = format!("d-{}", uuid::Uuid::now_v7().simple());
+    // People meet the id in every event: it begins with the name, and its end keeps it apart from a namesake's.
+    let name: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
+        .take(40)
+        .collect();
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let text = format!("{}-{}", if name.is_empty() { "drone" } else { &name }, &unique[..8]);
     let id = DroneId::new(&text).map_err(|error| fail(io::Error::other(error)))?;
     let fresh = path.with_extension("new");
     fs::write(&fresh, format!("{text}\n")).map_err(fail)?;
@@ -141,25 +148,31 @@ mod tests {
     fn the_id_stays_and_a_second_drone_is_kept_out() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/er");
-        let first = Data::open(&path).unwrap();
+        let first = Data::open(&path, "host.example").unwrap();
         let id = first.drone().clone();
-        let error = Data::open(&path).unwrap_err().to_string();
+        let error = Data::open(&path, "host.example").unwrap_err().to_string();
         assert!(
             error.contains("--data") && error.contains(&std::process::id().to_string()),
             "{error}"
         );
         drop(first);
-        assert_eq!(*Data::open(&path).unwrap().drone(), id);
+        assert_eq!(*Data::open(&path, "host.example").unwrap().drone(), id);
     }
 
     #[test]
     fn a_broken_id_is_replaced_and_a_folder_that_cannot_be_is_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("drone-id"), "not / an id").unwrap();
-        assert!(Data::open(dir.path()).unwrap().drone().as_str().starts_with("d-"));
+        assert!(
+            Data::open(dir.path(), "host.example")
+                .unwrap()
+                .drone()
+                .as_str()
+                .starts_with("host.example-")
+        );
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Data::open(&file).unwrap_err().to_string();
+        let error = Data::open(&file, "host.example").unwrap_err().to_string();
         assert!(error.contains("file cannot be used"), "{error}");
     }
 }

@@ -77,7 +77,7 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
     let open = {
         let config = Arc::clone(&config);
         move || {
-            let data = Data::open(&config.data)?;
+            let data = Data::open(&config.data, &config.name)?;
             let workspaces = Workspaces::open(&data.workspaces()).map_err(DroneError::Workspaces)?;
             let outbox = Outbox::open(&data.outbox(), config.outbox)?;
             Ok::<_, DroneError>((data, workspaces, outbox))

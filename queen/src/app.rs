@@ -9,9 +9,12 @@ use crate::{
     store::{SqliteStore, Store, StoreError},
 };
 use axum::serve::ListenerExt;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{future::IntoFuture, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a queen that stops waits for clients to take their answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Why a queen could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +138,15 @@ impl App {
                 stop.cancel();
             }
         });
-        let result = served.await;
+        // A client that does not read its answer must not keep the queen from stopping.
+        let patience = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        let result = tokio::select! {
+            result = served.into_future() => result,
+            () = patience => Ok(()),
+        };
         stop.cancel();
         // WebSockets are not waited for by axum.
         context.connections.close();
