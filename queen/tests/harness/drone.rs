@@ -64,6 +64,11 @@ impl FakeDrone {
         self.send(json!({"type": kind, "args": args, "n": n})).await;
     }
 
+    /// Counts a number that the test has used by itself.
+    pub fn count(&mut self) {
+        self.n += 1;
+    }
+
     /// The next message that is no `ack`.
     pub async fn next(&mut self) -> Value {
         loop {
