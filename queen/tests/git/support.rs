@@ -26,12 +26,15 @@ use tokio::runtime::Runtime;
 
 pub const PASSWORD: &str = "correct-horse";
 
+/// Projects, and the refs that each push has moved.
+type Pushes = Vec<(String, Vec<RefUpdate>)>;
+
 /// A queen's git routes on a port of their own.
 pub struct Server {
     pub runtime: Runtime,
     pub address: SocketAddr,
     pub temp: TempDir,
-    pub pushes: Arc<Mutex<Vec<(String, Vec<RefUpdate>)>>>,
+    pub pushes: Arc<Mutex<Pushes>>,
     pub requests: Arc<AtomicUsize>,
 }
 
@@ -78,7 +81,7 @@ impl Server {
         self.temp.path().join(format!("git/{project}.git"))
     }
 
-    pub fn heard(&self) -> Vec<(String, Vec<RefUpdate>)> {
+    pub fn heard(&self) -> Pushes {
         self.pushes.lock().unwrap().clone()
     }
 
