@@ -7,7 +7,7 @@ use drone::{
     config::Layer,
     flags::{Cli, Command},
 };
-use shared::{Secret, protocol::Info};
+use shared::{Secret, protocol::Info, secret::QUIET};
 use std::{io, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("DRONE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

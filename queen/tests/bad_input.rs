@@ -1,4 +1,5 @@
 //! What a user gets to read when something is wrong: a table of mistakes, each with the message that says what to do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fleet;
 mod grammar;

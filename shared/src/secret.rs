@@ -9,6 +9,10 @@ use std::fmt;
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[secret]";
 
+/// Log directives that both programs add to whatever the operator asks for: at a finer level these libraries write whole
+/// frames, and a frame to a drone holds a job's secrets.
+pub const QUIET: [&str; 2] = ["tungstenite=debug", "tokio_tungstenite=debug"];
+
 /// A password, key or token.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]

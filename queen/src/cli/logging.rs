@@ -1,6 +1,7 @@
 //! The program's own log, on standard error: which lines, and in which form.
 
 use super::{Failure, exit};
+use shared::secret::QUIET;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -23,6 +24,8 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), Failure> {
         let text = format!("QUEEN_LOG {wanted:?} cannot be used: {error}; use a level like info, or queen=debug");
         Failure::new(exit::NOTHING, text)
     })?;
+    let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
