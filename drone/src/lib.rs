@@ -77,6 +77,8 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
     let open = {
         let config = Arc::clone(&config);
         move || {
+            // Here and not in the first job, which would wait for it.
+            source::set_up();
             let data = Data::open(&config.data, &config.name)?;
             let workspaces = Workspaces::open(&data.workspaces()).map_err(DroneError::Workspaces)?;
             let outbox = Outbox::open(&data.outbox(), config.outbox)?;
