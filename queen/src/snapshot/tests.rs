@@ -42,7 +42,7 @@ struct Tree {
 impl Tree {
     fn plain() -> Self {
         let temp = TempDir::new().unwrap();
-        fs::create_dir(temp.path().join("work")).unwrap();
+        fs::create_dir(temp.path().join("checkout")).unwrap();
         Self { temp }
     }
 
@@ -61,7 +61,7 @@ impl Tree {
     }
 
     fn dir(&self) -> PathBuf {
-        self.temp.path().join("work")
+        self.temp.path().join("checkout")
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -154,7 +154,7 @@ fn uncommitted_untracked_and_removed_files() {
     assert_eq!(taken.branch.as_deref(), Some("main"));
     assert_eq!(taken.head.as_ref(), Some(&head));
     assert_eq!(git(&taken.repo, &["rev-parse", &format!("{}^", taken.commit)]), head);
-    assert_eq!(taken.project_hint, "local/work");
+    assert_eq!(taken.project_hint, "local/checkout");
     assert_eq!(
         tree.snapshot().commit,
         taken.commit,
@@ -198,7 +198,7 @@ fn a_folder_that_is_no_repository() {
     assert_eq!(tree.files(&taken), ".gitignore sub/.gitignore sub/z test.sh");
     assert_eq!((taken.head, taken.branch), (None, None));
     assert_eq!((taken.files, taken.changed), (4, 4));
-    assert_eq!(taken.project_hint, "local/work");
+    assert_eq!(taken.project_hint, "local/checkout");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_folder_inside_stands_for_itself() {
     let taken = tree.snapshot_of("pkg/[a]").unwrap();
     assert_eq!(tree.files(&taken), "new.txt x.txt");
     assert_eq!((taken.files, taken.changed), (2, 2));
-    assert_eq!(taken.project_hint, "local/work/pkg/-a-");
+    assert_eq!(taken.project_hint, "local/checkout/pkg/-a-");
     assert_eq!(git(&taken.repo, &["rev-list", "--count", &taken.commit]), "1");
     // What the repository ignores as a whole is a folder of its own.
     let taken = tree.snapshot_of("vendor").unwrap();
