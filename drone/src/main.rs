@@ -8,7 +8,11 @@ use drone::{
     flags::{Cli, Command},
 };
 use shared::{Secret, protocol::Info, secret::QUIET};
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +23,7 @@ fn main() -> ExitCode {
     let filter = quiet.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
     // Two providers are compiled in by some builds; then one has to be named. It fails only if that was done already.

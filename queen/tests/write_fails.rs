@@ -48,6 +48,9 @@ impl Failing {
 
 #[async_trait]
 impl Store for Failing {
+    fn fingerprint(&self, text: &str) -> [u8; 32] {
+        self.inner.fingerprint(text)
+    }
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.check()?;
         self.inner.commit(batch).await

@@ -137,7 +137,8 @@ impl Engine {
         if job.is_redacted() {
             return Err(SubmitError::Redacted);
         }
-        let digest = digest(&job);
+        // What tells a repeat from a clash: everything that the client sent, secrets included.
+        let digest = self.store.fingerprint(&job.exposed().to_string());
         if let Some(id) = &job.job_id {
             if let Some(stored) = self.store.job(id).await? {
                 return if stored.digest == digest {
@@ -249,10 +250,4 @@ impl Engine {
         self.requests.send(make(reply)).await.map_err(|_| Down)?;
         answer.await.map_err(|_| Down)
     }
-}
-
-/// What tells a repeat from a clash: everything that the client sent, secrets included, hashed.
-fn digest(job: &JobData) -> [u8; 32] {
-    use sha2::Digest;
-    sha2::Sha256::digest(job.exposed().to_string()).into()
 }

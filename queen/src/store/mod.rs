@@ -62,6 +62,9 @@ pub enum StoreError {
 /// The durable side of a queen. Every call is safe to abandon half-way: what it does happens wholly or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Tells two texts apart without keeping either: a hash under a key of the store's own, so that nobody who reads the
+    /// database can try out guesses.
+    fn fingerprint(&self, text: &str) -> [u8; 32];
     /// Writes all of `batch` in one transaction; on an error nothing of it is there.
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
     /// Everything unfinished, for a queen that starts or has lost a write.

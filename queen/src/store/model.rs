@@ -46,7 +46,7 @@ impl Batch {
 pub struct Submitted {
     /// What the client sent, with its id. Its secrets are sealed before they reach the disk.
     pub data: Arc<JobData>,
-    /// SHA-256 of what the client sent, to tell a repeat from a clash.
+    /// [`Store::fingerprint`](super::Store::fingerprint) of what the client sent, to tell a repeat from a clash.
     pub digest: [u8; 32],
     /// What the scheduler was told.
     pub spec: NewJob,
@@ -194,7 +194,7 @@ pub struct StoredJob {
     pub row: JobRow,
     /// Its last event.
     pub last_seq: Seq,
-    /// SHA-256 of what the client sent.
+    /// [`Store::fingerprint`](super::Store::fingerprint) of what the client sent.
     pub digest: [u8; 32],
 }
 

@@ -7,6 +7,8 @@ use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
     aead::{Aead, KeyInit, Payload},
 };
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use std::fmt;
 
 /// Bytes of a key.
@@ -19,19 +21,35 @@ const NONCE_BYTES: usize = 24;
 pub struct BadSeal;
 
 /// The key of a data directory.
-pub struct Sealer(XChaCha20Poly1305);
+pub struct Sealer {
+    cipher: XChaCha20Poly1305,
+    hash: Hmac<Sha256>,
+}
 
 impl Sealer {
     /// Takes the key into use.
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
-        Self(XChaCha20Poly1305::new(key.into()))
+        // A key of its own for each use, both from the one in the file.
+        let mut own = keyed(key);
+        own.update(b"fingerprint");
+        Self {
+            cipher: XChaCha20Poly1305::new(key.into()),
+            hash: keyed(&own.finalize().into_bytes().into()),
+        }
+    }
+
+    /// A hash that says nothing about `data` to whoever does not have the key.
+    pub fn fingerprint(&self, data: &[u8]) -> [u8; 32] {
+        let mut hash = self.hash.clone();
+        hash.update(data);
+        hash.finalize().into_bytes().into()
     }
 
     /// Encrypts `plain`, bound to `belongs`.
     pub fn seal(&self, belongs: &str, plain: &[u8]) -> Result<Vec<u8>, BadSeal> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let aad = belongs.as_bytes();
-        let body = self.0.encrypt(&XNonce::from(nonce), Payload { msg: plain, aad });
+        let body = self.cipher.encrypt(&XNonce::from(nonce), Payload { msg: plain, aad });
         let mut sealed = nonce.to_vec();
         sealed.extend(body.map_err(|_| BadSeal)?);
         Ok(sealed)
@@ -41,10 +59,17 @@ impl Sealer {
     pub fn open(&self, belongs: &str, sealed: &[u8]) -> Result<Vec<u8>, BadSeal> {
         let (nonce, msg) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(BadSeal)?;
         let aad = belongs.as_bytes();
-        self.0
+        self.cipher
             .decrypt(&XNonce::from(*nonce), Payload { msg, aad })
             .map_err(|_| BadSeal)
     }
+}
+
+/// HMAC under a key that is shorter than its block: it is filled up with zeros.
+fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+    let mut block = [0; 64];
+    block[..KEY_BYTES].copy_from_slice(key);
+    Hmac::new(&block.into())
 }
 
 impl fmt::Debug for Sealer {
@@ -68,6 +93,8 @@ mod tests {
             sealed,
             "every nonce is its own"
         );
+        assert_eq!(sealer.fingerprint(b"a"), sealer.fingerprint(b"a"));
+        assert_ne!(sealer.fingerprint(b"a"), Sealer::new(&[8; KEY_BYTES]).fingerprint(b"a"));
         assert_eq!(sealer.open("job:b", &sealed), Err(BadSeal));
         assert_eq!(Sealer::new(&[8; KEY_BYTES]).open("job:a", &sealed), Err(BadSeal));
         for at in 0..sealed.len() {

@@ -42,6 +42,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn fingerprint(&self, text: &str) -> [u8; 32] {
+        self.0.sealer.fingerprint(text.as_bytes())
+    }
+
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
