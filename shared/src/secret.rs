@@ -9,9 +9,9 @@ use std::fmt;
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[secret]";
 
-/// Log directives that both programs add to whatever the operator asks for: at a finer level these libraries write whole
-/// frames, and a frame to a drone holds a job's secrets.
-pub const QUIET: [&str; 2] = ["tungstenite=debug", "tokio_tungstenite=debug"];
+/// Log directives that both programs add to whatever the operator asks for. At their finest level these libraries write
+/// whole frames, and a frame to a drone holds a job's secrets; what matters of them comes back as errors anyway.
+pub const QUIET: [&str; 2] = ["tungstenite=off", "tokio_tungstenite=off"];
 
 /// A password, key or token.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
