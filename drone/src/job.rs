@@ -240,6 +240,8 @@ impl Job {
                     continue;
                 }
             };
+            // The queen has ended the phase itself: it alone knows when every file is accounted for.
+            self.progress().open.take_if(|open| *open == Phase::Test);
             match phase {
                 Phase::Cleanup => return Ok(num),
                 Phase::Deploy if self.is_home() && code == 0 => self.deploy(&prepared, num).await?,

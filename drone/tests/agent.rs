@@ -278,6 +278,7 @@ async fn a_cancelled_job_leaves_no_process_and_no_workspace() {
         story(&all),
         [
             "$100 =143",
+            "test done",
             "cleanup start",
             "$0 echo cleaned; ls",
             "$0 =0",

@@ -347,8 +347,6 @@ impl Job {
                 })
                 .await;
         }
-        // The queen ends the phase, when every file is accounted for.
-        self.progress().open = None;
         Ok(prepared)
     }
 

@@ -116,6 +116,11 @@ impl State {
     }
 
     fn on_phase(&mut self, id: &JobId, token: LeaseToken, phase: Phase, edge: Edge, code: Option<i32>) {
+        let tested = self.jobs.get(id).is_some_and(|job| job.row.test_code.is_some());
+        if tested && (phase, edge) == (Phase::Test, Edge::Done) {
+            // A drone that was stopped at that moment says what the queen has said already.
+            return self.out.drop("duplicate");
+        }
         self.out.accept();
         self.began(id);
         let Some(job) = self.jobs.get_mut(id) else { return };
