@@ -8,7 +8,7 @@ use queen::{
 };
 use scheduler::{JobRow, NewJob, Record};
 use serde_json::json;
-use shared::{JobData, JobId, JobState, JobType, LeaseToken, Num, Project, Seq, Timestamp};
+use shared::{JobData, JobId, JobState, JobType, Project, Seq, Timestamp};
 use std::{error::Error, sync::Arc, time::Duration};
 
 type Done<T> = Result<T, Box<dyn Error>>;
@@ -132,25 +132,8 @@ fn submit(batch: &mut Batch, n: usize) -> Done<()> {
 
 fn row(id: JobId, state: JobState) -> JobRow {
     JobRow {
-        id,
         state,
-        attempt: 1,
-        not_before: None,
-        started: None,
-        began: None,
-        lost: 0,
-        finished: None,
-        next_token: LeaseToken(1),
-        next_num: Num(0),
-        plan: None,
-        test_code: None,
-        deploy_code: None,
-        deploy_given: false,
-        error: None,
-        cancel: None,
-        files_total: 0,
-        files_done: 0,
-        files_bad: 0,
+        ..JobRow::new(id)
     }
 }
 

@@ -120,6 +120,34 @@ pub struct JobRow {
     pub files_bad: u32,
 }
 
+impl JobRow {
+    /// A job that was just submitted: nothing of it has begun.
+    #[must_use]
+    pub fn new(id: JobId) -> Self {
+        Self {
+            id,
+            state: JobState::Queued,
+            attempt: 1,
+            not_before: None,
+            started: None,
+            began: None,
+            lost: 0,
+            finished: None,
+            next_token: LeaseToken(1),
+            next_num: Num(0),
+            plan: None,
+            test_code: None,
+            deploy_code: None,
+            deploy_given: false,
+            error: None,
+            cancel: None,
+            files_total: 0,
+            files_done: 0,
+            files_bad: 0,
+        }
+    }
+}
+
 /// Where a file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

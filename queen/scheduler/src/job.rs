@@ -90,30 +90,6 @@ impl Job {
         }
     }
 
-    pub(crate) fn fresh(new: &NewJob) -> JobRow {
-        JobRow {
-            id: new.id.clone(),
-            state: JobState::Queued,
-            attempt: 1,
-            not_before: new.delay_until,
-            started: None,
-            began: None,
-            lost: 0,
-            finished: None,
-            next_token: LeaseToken(1),
-            next_num: Num(0),
-            plan: None,
-            test_code: None,
-            deploy_code: None,
-            deploy_given: false,
-            error: None,
-            cancel: None,
-            files_total: 0,
-            files_done: 0,
-            files_bad: 0,
-        }
-    }
-
     pub(crate) fn home_lease(&self) -> Option<&Lease> {
         self.leases.get(self.home.as_ref()?)
     }

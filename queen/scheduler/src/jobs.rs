@@ -3,7 +3,7 @@
 //! [`State::advance`] is the one place that asks "what next?"; whatever changes a job calls it. The job's shape is in `job.rs`,
 //! files in `files.rs`, leases in `lease.rs`, second tries in `retry.rs`, the way to a drone in `placement.rs`.
 
-use crate::{LeaseState, NewJob, State, files::File, job::Job, lease::Lease, state::Timer};
+use crate::{JobRow, LeaseState, NewJob, State, files::File, job::Job, lease::Lease, state::Timer};
 use shared::{
     JobId, JobState, LeaseToken,
     outcome::FileOutcome,
@@ -26,7 +26,10 @@ impl State {
             job: id.clone(),
             at: self.now,
         });
-        let row = Job::fresh(&new);
+        let row = JobRow {
+            not_before: new.delay_until,
+            ..JobRow::new(id.clone())
+        };
         self.jobs.insert(id.clone(), Job::new(new, row, class));
         self.out.dirty_jobs.insert(id.clone());
         self.dirty_jobs.insert(id);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::{Batch, SqliteStore, Submitted};
 use scheduler::{JobRow, NewJob, Record};
-use shared::{JobData, JobState, JobType, LeaseToken, Num, Timestamp};
+use shared::{JobData, JobState, JobType, Timestamp};
 
 const JOB: &str = "job";
 
@@ -13,25 +13,8 @@ fn id() -> JobId {
 
 fn row(state: JobState) -> Record {
     Record::Job(JobRow {
-        id: id(),
         state,
-        attempt: 1,
-        not_before: None,
-        started: None,
-        began: None,
-        lost: 0,
-        finished: None,
-        next_token: LeaseToken(1),
-        next_num: Num(0),
-        plan: None,
-        test_code: None,
-        deploy_code: None,
-        deploy_given: false,
-        error: None,
-        cancel: None,
-        files_total: 0,
-        files_done: 0,
-        files_bad: 0,
+        ..JobRow::new(id())
     })
 }
 
