@@ -10,7 +10,7 @@ use queen::{
 use scheduler::Expect;
 use serde_json::json;
 use shared::{
-    Attempt, DroneId, Incarnation, JobData, JobId, Num, Project, Seq,
+    Attempt, DroneId, Incarnation, JobData, JobId, Num, Project, Seq, Timestamp,
     outcome::CaseResult,
     protocol::{Hello, VERSION},
 };
@@ -103,6 +103,24 @@ impl Store for Failing {
     }
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
         self.inner.token(hash).await
+    }
+    async fn holdings(&self) -> Result<Holdings, StoreError> {
+        self.inner.holdings().await
+    }
+    async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        self.inner.remove_logs(which, now).await
+    }
+    async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        self.inner.remove_jobs(which, now).await
+    }
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.forget(before).await
+    }
+    async fn compact(&self) -> Result<u64, StoreError> {
+        self.inner.compact().await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
     }
 }
 

@@ -388,6 +388,7 @@ impl LiveJob {
             row,
             last_seq: self.seq,
             digest: self.digest.unwrap_or_default(),
+            log_removed: None,
         })
     }
 

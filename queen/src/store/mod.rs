@@ -15,7 +15,7 @@ pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use scheduler::Expect;
-use shared::{Attempt, JobData, JobId, Num, Project, Seq, outcome::CaseResult};
+use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
 use std::path::PathBuf;
 
 /// Why the store could not do what was asked.
@@ -102,4 +102,21 @@ pub trait Store: Send + Sync + 'static {
     async fn remove_token(&self, id: &str) -> Result<bool, StoreError>;
     /// The token whose value has this SHA-256.
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError>;
+
+    /// What finished jobs hold, and when the first of it comes of age.
+    async fn holdings(&self) -> Result<Holdings, StoreError>;
+    /// Removes logs (events and cases) of finished jobs, of those first that ended first; jobs and results stay, and
+    /// [`StoredJob::log_removed`] says `now`. One short transaction: call it again while [`Removed::more`].
+    async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError>;
+    /// Removes finished jobs with everything of them but what was learned, of those first that ended first. One short
+    /// transaction: call it again while [`Removed::more`].
+    async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError>;
+    /// Forgets what was learned of files that last ran before `before`, and lives of drones that are long over. One
+    /// short transaction; answers how many files were forgotten, 0 when there is nothing left to forget.
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Gives some space that is free inside the database back to the disk. Answers bytes; 0 when there is nothing left
+    /// to give back, or the database does that by itself.
+    async fn compact(&self) -> Result<u64, StoreError>;
+    /// Writes back what the database keeps beside its files and lets go of it; afterwards nothing can be asked.
+    async fn close(&self);
 }

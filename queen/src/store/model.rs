@@ -196,6 +196,8 @@ pub struct StoredJob {
     pub last_seq: Seq,
     /// [`Store::fingerprint`](super::Store::fingerprint) of what the client sent.
     pub digest: [u8; 32],
+    /// When its log (events and cases) was removed, if it was: then there are none although `last_seq` counts them.
+    pub log_removed: Option<Timestamp>,
 }
 
 /// A file of a job with the result of its last attempt.
@@ -254,6 +256,45 @@ pub struct FileHistory {
     pub failed: bool,
     /// When it last ran.
     pub last: Timestamp,
+}
+
+/// What finished jobs hold. Bytes are about what their rows take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Finished jobs.
+    pub jobs: u64,
+    /// Bytes of their logs: events and cases.
+    pub log_bytes: u64,
+    /// Bytes of everything else of them.
+    pub rest_bytes: u64,
+    /// When the first of those that still have a log ended.
+    pub oldest_log: Option<Timestamp>,
+    /// When the first of them ended.
+    pub oldest_job: Option<Timestamp>,
+    /// When the file ran that has not run for the longest time, of those that something is known of.
+    pub oldest_learned: Option<Timestamp>,
+}
+
+/// Which finished jobs, in the order in which they ended: all that ended before `before`, and beyond them as many more as
+/// free `bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oldest {
+    /// A time.
+    pub before: Timestamp,
+    /// Bytes that are to be freed, whatever the age; 0: age alone counts.
+    pub bytes: u64,
+}
+
+/// What one step of a removal did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Jobs that are gone, or whose log is gone, wholly.
+    pub jobs: u64,
+    /// What they held, as [`Holdings`] counts it; it is to be taken off [`Oldest::bytes`] of the next step. What was
+    /// begun counts when it has ended.
+    pub bytes: u64,
+    /// Another step would find something to do.
+    pub more: bool,
 }
 
 /// What a token may do; each role includes those after it, except that `drone` stands alone.

@@ -17,8 +17,9 @@ use sqlx::{
     sqlite::{SqlitePool, SqliteRow},
 };
 
-const JOB: &str = "SELECT jobs.submitted, jobs.standing, digest, data, last_seq
-    FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key";
+const JOB: &str = "SELECT jobs.submitted, jobs.standing, digest, data, last_seq, log_removed
+    FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key
+    LEFT JOIN endings ON endings.job = jobs.key";
 const NEWEST_FIRST: &str = " ORDER BY jobs.submitted DESC, jobs.id DESC";
 /// Jobs on a page.
 const PAGE_LIMIT: u32 = 500;
@@ -38,6 +39,7 @@ fn stored(row: &SqliteRow) -> Result<StoredJob, StoreError> {
         row: get_json(row, "standing")?,
         last_seq: Seq(get_uint(row, "last_seq")?),
         digest: get_hash(row, "digest")?,
+        log_removed: get::<Option<i64>>(row, "log_removed")?.map(Timestamp),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction in a task of its
 //! own, so that a caller who is dropped never leaves one half-way. Read next: `open`, then `write` (a batch), then the
-//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`.
+//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`.
 
 mod access;
 mod events;
@@ -11,18 +11,19 @@ mod jobs;
 mod list;
 mod open;
 mod restore;
+mod retention;
 mod search;
 mod value;
 mod write;
 
 use super::{
-    AccessToken, Batch, Event, FileHistory, JobFilter, PastRun, Restored, Store, StoreError, StoredFile, StoredJob,
-    StoredProject,
+    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastRun, Removed, Restored, Store, StoreError,
+    StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
 use open::Opened;
 use scheduler::Expect;
-use shared::{Attempt, JobData, JobId, Num, Project, Seq, outcome::CaseResult};
+use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
 use std::{path::Path, sync::Arc};
 
 /// A store in a data directory. Cloning shares it.
@@ -51,12 +52,7 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let opened = self.0.clone();
-        match tokio::spawn(async move { write::commit(&opened, &batch).await }).await {
-            Ok(done) => done,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime ends; whether the batch is there is known after the next start.
-            Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
-        }
+        apart(async move { write::commit(&opened, &batch).await }).await
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
@@ -121,5 +117,46 @@ impl Store for SqliteStore {
 
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
         access::find(&self.0.readers, hash).await
+    }
+
+    async fn holdings(&self) -> Result<Holdings, StoreError> {
+        retention::holdings(&self.0.readers).await
+    }
+
+    async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::remove_logs(&opened, which, now).await }).await
+    }
+
+    async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::remove_jobs(&opened, which, now).await }).await
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::forget(&opened, before).await }).await
+    }
+
+    async fn compact(&self) -> Result<u64, StoreError> {
+        retention::compact(&self.0.writer).await
+    }
+
+    async fn close(&self) {
+        // The writer last: whoever closes last copies the write-ahead log into the database and removes it.
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+}
+
+/// Runs a write in a task of its own: a caller that is dropped leaves no transaction half-way.
+async fn apart<T: Send + 'static>(
+    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(write).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends; whether the write is there is known after the next start.
+        Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
     }
 }

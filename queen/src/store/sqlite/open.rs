@@ -11,7 +11,8 @@ use sqlx::{
     ConnectOptions, Connection, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{
-        SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+        SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+        SqliteSynchronous,
     },
 };
 use std::{
@@ -37,7 +38,14 @@ const READER_CACHE: &str = "-8192";
 const KEY_CHECK: &str = "key-check";
 
 /// The steps of the schema in order: version, what it brings, SQL.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "base", include_str!("../../../../migrations/sqlite/0001_base.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "base", include_str!("../../../../migrations/sqlite/0001_base.sql")),
+    (
+        2,
+        "retention",
+        include_str!("../../../../migrations/sqlite/0002_retention.sql"),
+    ),
+];
 
 /// An open data directory.
 #[derive(Debug)]
@@ -82,6 +90,8 @@ pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
         .connect_with(
             options
                 .clone()
+                // Counts for a new database only: it can give back what retention frees.
+                .auto_vacuum(SqliteAutoVacuum::Incremental)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
                 .pragma("wal_autocheckpoint", CHECKPOINT)

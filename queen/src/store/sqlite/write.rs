@@ -2,7 +2,7 @@
 //!
 //! Owns the transaction and the short names (`key`s) of jobs and projects; what is written is in the files by subject.
 
-use super::{events, history, jobs, open::Opened};
+use super::{events, history, jobs, open::Opened, retention};
 use crate::store::{Batch, StoreError, seal::Sealer};
 use shared::{JobId, Project};
 use sqlx::{
@@ -13,8 +13,25 @@ use std::collections::HashMap;
 
 /// Writes `batch` wholly or not at all.
 pub async fn commit(opened: &Opened, batch: &Batch) -> Result<(), StoreError> {
-    let mut connection = opened.writer.acquire().await?;
-    let done = transact(&mut connection, &opened.sealer, batch).await;
+    transact(&opened.writer, async |sql| {
+        let mut write = Write {
+            sql,
+            sealer: &opened.sealer,
+            jobs: HashMap::new(),
+            projects: HashMap::new(),
+        };
+        write.all(batch).await
+    })
+    .await
+}
+
+/// Does all of `work` in one transaction, or nothing of it.
+pub async fn transact<T>(
+    writer: &SqlitePool,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut connection = writer.acquire().await?;
+    let done = attempt(&mut connection, work).await;
     if matches!(done, Err(StoreError::Database(_))) {
         // SQLite may have rolled back by itself (a full disk), which sqlx does not see: it would count a transaction
         // that is not there on this connection for ever. The next write opens a fresh one.
@@ -23,16 +40,16 @@ pub async fn commit(opened: &Opened, batch: &Batch) -> Result<(), StoreError> {
     done
 }
 
-async fn transact(connection: &mut SqliteConnection, sealer: &Sealer, batch: &Batch) -> Result<(), StoreError> {
+async fn attempt<T>(
+    connection: &mut SqliteConnection,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut write = Write {
-        sql: &mut transaction,
-        sealer,
-        jobs: HashMap::new(),
-        projects: HashMap::new(),
-    };
-    match write.all(batch).await {
-        Ok(()) => Ok(transaction.commit().await?),
+    match work(&mut transaction).await {
+        Ok(answer) => {
+            transaction.commit().await?;
+            Ok(answer)
+        }
         Err(error) => {
             // What failed first is what matters; a transaction that is dropped is rolled back as well.
             let _ = transaction.rollback().await;
@@ -60,6 +77,7 @@ impl Write<'_> {
         events::close_ended(self, &batch.records).await?;
         history::results(self, &batch.results).await?;
         history::cases(self, &batch.cases).await?;
+        retention::weigh_ended(self, &batch.records).await?;
         jobs::applied(self, &batch.applied).await
     }
 
