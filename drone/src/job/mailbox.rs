@@ -28,6 +28,8 @@ struct Inner {
     /// Every number ever taken and not given back: a second hand-out of it is an echo.
     seen: BTreeSet<Num>,
     phases: VecDeque<(Phase, Num)>,
+    /// Every phase ever wanted: after a reconnect the queen says again what it cannot know to have arrived.
+    wanted: BTreeSet<Phase>,
 }
 
 /// How a lease stands, for `drone:resume` and `job:info`.
@@ -69,10 +71,11 @@ impl Mailbox {
         returned
     }
 
-    /// The queen wants the lease to go on to a phase. The same phase twice is an echo.
+    /// The queen wants the lease to go on to a phase. The same phase twice is an echo, also once it has begun: a deploy
+    /// runs once.
     pub fn go_on(&self, phase: Phase, num: Num) {
         let mut inner = self.lock();
-        if !inner.phases.iter().any(|(waiting, _)| *waiting == phase) {
+        if inner.wanted.insert(phase) {
             inner.phases.push_back((phase, num));
         }
         drop(inner);
@@ -141,6 +144,16 @@ mod tests {
             attempt: Attempt(1),
             timeout: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_deploy_that_is_wanted_again_after_a_reconnect_does_not_run_again() {
+        let mailbox = Mailbox::default();
+        mailbox.go_on(Phase::Deploy, Num(3));
+        assert_eq!(mailbox.next_phase().await, (Phase::Deploy, Num(3)));
+        mailbox.go_on(Phase::Deploy, Num(3));
+        mailbox.go_on(Phase::Cleanup, Num(4));
+        assert_eq!(mailbox.next_phase().await, (Phase::Cleanup, Num(4)));
     }
 
     #[test]
