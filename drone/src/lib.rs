@@ -23,11 +23,12 @@ pub mod workspace;
 pub use agent::Stop;
 pub use config::Config;
 pub use data::DataError;
+pub use job::Mailbox;
 
 use agent::Agent;
 use data::Data;
 use job::{Base, Machine};
-use link::{Link, LinkError, Outbox, OutboxError};
+use link::{Link, LinkError, Network, Outbox, OutboxError};
 use plugin::Plugins;
 use shared::{Incarnation, protocol::Info};
 use slots::Slots;
@@ -107,6 +108,7 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
     let leave = CancellationToken::new();
     let incarnation = uuid::Uuid::now_v7().simple().to_string();
     let link = Link {
+        network: Network,
         config: Arc::clone(&machine.config),
         drone: machine.drone.clone(),
         incarnation: Incarnation::new(incarnation).map_err(|error| DroneError::Broken(error.to_string()))?,

@@ -8,9 +8,9 @@ use crate::{
     engine::{self, Engine},
     store::{SqliteStore, Store, StoreError},
 };
-use axum::serve::ListenerExt;
-use std::{future::IntoFuture, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use axum::serve::Listener;
+use std::{future::IntoFuture, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a queen that stops waits for clients to take their answers.
@@ -25,7 +25,7 @@ pub enum AppError {
         /// The address.
         addr: SocketAddr,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// An address that others can reach, and nobody has a token.
     #[error(
@@ -38,7 +38,7 @@ pub enum AppError {
     Store(#[from] StoreError),
     /// The socket broke.
     #[error("serving failed: {0}")]
-    Serve(#[from] std::io::Error),
+    Serve(#[from] io::Error),
 }
 
 /// What every request handler is given.
@@ -62,9 +62,31 @@ pub struct Context {
     pub connections: TaskTracker,
 }
 
-/// A queen that is ready to serve.
-pub struct App {
-    listener: TcpListener,
+/// A TCP port whose connections send every message at once.
+#[derive(Debug)]
+pub struct Port(TcpListener);
+
+impl Listener for Port {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, addr) = Listener::accept(&mut self.0).await;
+        // Messages are small and every one is waited for: none may lie in the system until the one before is confirmed.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its small messages back");
+        }
+        (stream, addr)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A queen that is ready to serve whoever comes in by `L`.
+pub struct App<L = Port> {
+    listener: L,
     context: Context,
     engine: tokio::task::JoinHandle<()>,
 }
@@ -83,6 +105,16 @@ impl App {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let url = config.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
+        Self::on(config, store, Port(listener), &url).await
+    }
+}
+
+impl<L: Listener> App<L>
+where
+    L::Addr: std::fmt::Debug,
+{
+    /// Starts the engine over a store that is open and a socket that is bound; `url` is how people reach it.
+    pub async fn on(config: Config, store: Arc<dyn Store>, listener: L, url: &str) -> Result<Self, AppError> {
         let bus = Bus::default();
         let shutdown = CancellationToken::new();
         let (engine, task) = engine::start(Arc::clone(&store), bus.clone(), config.grace, shutdown.clone()).await?;
@@ -123,14 +155,8 @@ impl App {
             engine,
         } = self;
         let router = api::router(context.clone());
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service();
         let stop = context.shutdown.clone();
-        // Messages are small and every one is waited for: none may lie in the system until the one before is confirmed.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps its small messages back");
-            }
-        });
         let served = axum::serve(listener, service).with_graceful_shutdown({
             let stop = stop.clone();
             async move {

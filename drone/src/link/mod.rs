@@ -13,6 +13,7 @@ mod spill;
 mod outbox_tests;
 
 pub use outbox::{BATCH_LIMIT, Bounds, Cursor, Outbox, OutboxError};
+pub use session::{Connect, Network};
 
 use crate::Config;
 use backoff::Backoff;
@@ -82,7 +83,9 @@ pub enum LinkError {
 
 /// Who this drone is, and what it talks through.
 #[derive(Debug)]
-pub struct Link {
+pub struct Link<C = Network> {
+    /// By what.
+    pub network: C,
     /// Where the queen is, and the token.
     pub config: Arc<Config>,
     /// Who speaks, over restarts.
@@ -97,7 +100,7 @@ pub struct Link {
     pub stop: CancellationToken,
 }
 
-impl Link {
+impl<C: Connect> Link<C> {
     /// Keeps a connection to the queen until `stop`, or until nothing but a person can help.
     pub async fn run(self) -> Result<(), LinkError> {
         let mut backoff = Backoff::default();
@@ -105,7 +108,7 @@ impl Link {
         loop {
             let mut healthy = false;
             // On the heap: a TLS handshake is a large future.
-            let connecting = Box::pin(session::connect(&self.config));
+            let connecting = Box::pin(session::connect(&self.network, &self.config));
             let end = match self.stop.run_until_cancelled(connecting).await {
                 None => return Ok(()),
                 Some(Err(end)) => end,

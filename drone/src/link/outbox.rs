@@ -23,7 +23,7 @@ pub const BATCH_LIMIT: usize = 256 * 1024;
 /// What a kept message costs beside its text.
 const OVERHEAD: u64 = 32;
 
-/// How much the outbox may hold.
+/// How much an outbox may hold, or holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes in memory.
@@ -172,6 +172,16 @@ impl Outbox {
     pub fn waiting(&self) -> u64 {
         let state = self.lock();
         state.next - state.first
+    }
+
+    /// How much it holds now.
+    #[must_use]
+    pub fn held(&self) -> Bounds {
+        let state = self.lock();
+        Bounds {
+            memory: state.memory_bytes,
+            disk: state.spill.bytes(),
+        }
     }
 
     /// Returns when every message is acknowledged.

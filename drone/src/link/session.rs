@@ -8,7 +8,12 @@ use crate::Config;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use shared::protocol::{DRONE_PROTOCOL, FRAME_LIMIT, Frame, Hello, ToDrone, to_queen::Agent};
 use std::time::Duration;
-use tokio::{net::TcpStream, sync::mpsc, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+    time,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
@@ -30,8 +35,35 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// After this time a connection counts as healthy: the next loss starts from the shortest wait.
 const HEALTHY: Duration = Duration::from_secs(5);
 
-/// A connection that is open.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// How bytes get to the queen.
+pub trait Connect: Send + Sync {
+    /// Carries them.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send;
+
+    /// Opens a WebSocket.
+    fn connect(
+        &self,
+        request: Request<()>,
+        limits: WebSocketConfig,
+    ) -> impl Future<Output = Result<WebSocketStream<Self::Stream>, tungstenite::Error>> + Send;
+}
+
+/// The network of this machine, with TLS where the address says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Network;
+
+impl Connect for Network {
+    type Stream = MaybeTlsStream<TcpStream>;
+
+    async fn connect(
+        &self,
+        request: Request<()>,
+        limits: WebSocketConfig,
+    ) -> Result<WebSocketStream<Self::Stream>, tungstenite::Error> {
+        let open = tokio_tungstenite::connect_async_tls_with_config(request, Some(limits), true, None);
+        Ok(open.await?.0)
+    }
+}
 
 /// How a connection ended, or why there is none.
 #[derive(Debug)]
@@ -45,18 +77,17 @@ pub(super) enum End {
 }
 
 /// Opens a connection.
-pub(super) async fn connect(config: &Config) -> Result<Socket, End> {
+pub(super) async fn connect<C: Connect>(by: &C, config: &Config) -> Result<WebSocketStream<C::Stream>, End> {
     let request = request(config)?;
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
         .max_message_size(Some(FRAME_LIMIT))
         .max_frame_size(Some(FRAME_LIMIT));
-    let open = tokio_tungstenite::connect_async_tls_with_config(request, Some(limits), true, None);
-    match time::timeout(CONNECT, open).await {
+    match time::timeout(CONNECT, by.connect(request, limits)).await {
         Err(_) => Err(End::Lost(format!("no answer within {} s", CONNECT.as_secs()))),
         Ok(Err(error)) => Err(refused(config, error)),
-        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Ok(socket)) => Ok(socket),
     }
 }
 
@@ -132,7 +163,7 @@ pub(super) struct Session<'a> {
 
 impl Session<'_> {
     /// Says hello, sends what is not acknowledged, and goes on until the connection ends.
-    pub(super) async fn serve(self, socket: Socket) -> End {
+    pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, socket: WebSocketStream<S>) -> End {
         let (mut sink, stream) = socket.split();
         let healthy = async {
             time::sleep(HEALTHY).await;

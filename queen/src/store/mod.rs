@@ -10,6 +10,7 @@ mod model;
 mod seal;
 mod sqlite;
 
+pub use estimate::Learned;
 pub use model::*;
 pub use sqlite::SqliteStore;
 
