@@ -43,7 +43,8 @@ impl Workspaces {
         make_private(dir).map_err(|error| named(dir, "cannot be made", &error))?;
         let dir = &fs::canonicalize(dir)?;
         let (home, dead) = claim(dir).map_err(|error| named(dir, "cannot be used for workspaces", &error))?;
-        let killed = process::kill_orphans();
+        let homes: Vec<_> = dead.iter().map(|(path, _)| path.clone()).collect();
+        let killed = process::kill_orphans(&homes);
         if killed > 0 {
             tracing::warn!(killed, "processes of a dead drone were killed");
         }

@@ -11,6 +11,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::PathBuf,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -182,6 +183,8 @@ struct Stat {
     state: u8,
     parent: i32,
     group: i32,
+    /// Its terminal; 0 if it has none.
+    terminal: i32,
     start: u64,
 }
 
@@ -199,6 +202,7 @@ impl Stat {
             state: *fields.first()?.as_bytes().first()?,
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
+            terminal: fields.get(4)?.parse().ok()?,
             start: fields.get(19)?.parse().ok()?,
         })
     }
@@ -254,8 +258,13 @@ pub(super) fn find(id: &Id, pipes: &[u64]) -> Vec<Kin> {
     for stat in dead.iter().filter(ours_to_reap) {
         reap_if_dead(stat);
     }
-    let mut kin: HashSet<i32> = alive.iter().filter(|stat| is_kin(stat)).map(|stat| stat.pid).collect();
-    // Their children too, whatever those have done to their environment.
+    let kin = alive.iter().filter(|stat| is_kin(stat)).map(|stat| stat.pid).collect();
+    with_children(alive, kin)
+}
+
+/// Holds `kin` and their children, whatever those have done to their environment.
+fn with_children<'a>(alive: impl IntoIterator<Item = &'a Stat>, mut kin: HashSet<i32>) -> Vec<Kin> {
+    let alive: Vec<&Stat> = alive.into_iter().collect();
     loop {
         let before = kin.len();
         let children = alive
@@ -268,11 +277,8 @@ pub(super) fn find(id: &Id, pipes: &[u64]) -> Vec<Kin> {
             break;
         }
     }
-    alive
-        .into_iter()
-        .filter(|stat| kin.contains(&stat.pid))
-        .filter_map(|stat| Kin::hold(*stat))
-        .collect()
+    let held = alive.into_iter().filter(|stat| kin.contains(&stat.pid));
+    held.filter_map(|stat| Kin::hold(*stat)).collect()
 }
 
 fn holds(pid: i32, pipes: &[u64]) -> bool {
@@ -286,21 +292,39 @@ pub(super) fn kill_now(id: &Id) {
     kill_all(|| find(id, &[]));
 }
 
-/// Kills the processes of commands whose drone is dead. Blocking; for the start of a drone.
-pub fn kill_orphans() -> usize {
+/// Kills the processes of commands whose drone is dead: those that carry its marker, those that work in one of `homes`,
+/// its folders, and their children. Blocking; for the start of a drone. What has shed its marker, its folder and its
+/// parents cannot be told from somebody else's process, and is left.
+pub fn kill_orphans(homes: &[PathBuf]) -> usize {
     let own = format!("{}.", namespace());
-    let is_orphan = |stat: &Stat| {
-        let marker = marker_of(stat.pid)?;
-        let mut parts = marker.strip_prefix(&own)?.split('.');
-        let (drone, start): (i32, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        Some(Stat::read(drone).is_none_or(|stat| stat.start != start || stat.state == b'Z'))
-    };
+    let me = rustix::process::getpid().as_raw_nonzero().get();
     kill_all(|| {
-        let orphans = all()
-            .into_iter()
-            .filter(|stat| stat.state != b'Z' && is_orphan(stat) == Some(true));
-        orphans.filter_map(Kin::hold).collect()
+        let mut processes = all();
+        processes.retain(|stat| stat.state != b'Z' && stat.pid != me);
+        let is_orphan = |stat: &&Stat| carries_dead_marker(stat.pid, &own) || works_in(stat, homes);
+        let orphans = processes.iter().filter(is_orphan).map(|stat| stat.pid).collect();
+        with_children(&processes, orphans)
     })
+}
+
+/// It belongs to a command of a drone in this namespace that is gone: no process has that number, or a later one.
+fn carries_dead_marker(pid: i32, own: &str) -> bool {
+    let Some(marker) = marker_of(pid) else { return false };
+    let mut parts = marker.strip_prefix(own).into_iter().flat_map(|rest| rest.split('.'));
+    let mut number = || parts.next()?.parse::<u64>().ok();
+    let (Some(drone), Some(start)) = (number().and_then(|pid| i32::try_from(pid).ok()), number()) else {
+        return false;
+    };
+    Stat::read(drone).is_none_or(|stat| stat.start != start || stat.state == b'Z')
+}
+
+/// It was started from one of `homes` or stands in it, and no terminal is its own: somebody who looks around there has one.
+fn works_in(stat: &Stat, homes: &[PathBuf]) -> bool {
+    let inside = |link: &str| {
+        let target = fs::read_link(format!("/proc/{}/{link}", stat.pid));
+        target.is_ok_and(|target| homes.iter().any(|home| target.starts_with(home)))
+    };
+    stat.terminal == 0 && (inside("cwd") || inside("exe"))
 }
 
 fn kill_all(find: impl Fn() -> Vec<Kin>) -> usize {

@@ -89,9 +89,15 @@ impl Suite {
 
     /// The program with these arguments, in the suite's folder, with nothing of the caller's environment but PATH.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_queen"));
+        let mut command = self.program(Path::new(env!("CARGO_BIN_EXE_queen")));
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// Any program in the same way.
+    pub fn program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(&self.dir)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

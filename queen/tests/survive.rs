@@ -1,0 +1,20 @@
+//! What real programs survive: killed, cut off, flooded, out of disk. `queen serve` and `drone start` as users start
+//! them, on loopback.
+//!
+//! Every test waits for what happens, never for time. Read `survive/world.rs` for how the programs are held.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]
+
+mod cli_support;
+mod fleet;
+mod grammar;
+mod harness;
+
+#[path = "survive/drone_killed.rs"]
+mod drone_killed;
+#[path = "survive/follower.rs"]
+mod follower;
+#[path = "survive/queen_killed.rs"]
+mod queen_killed;
+#[path = "survive/world.rs"]
+mod world;
