@@ -2,13 +2,17 @@
 //!
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `chunk` (how events lie on the disk), `seal` (how
-//! secrets do), `estimate` (how durations are learned), `sqlite/`.
+//! secrets do), `estimate` (how durations are learned), `home` (the data directory), `rows` (what databases read alike),
+//! `sqlite/`.
 
 mod chunk;
 mod estimate;
+mod home;
 mod model;
+mod rows;
 mod seal;
 mod sqlite;
+mod value;
 
 pub use estimate::Learned;
 pub use model::*;

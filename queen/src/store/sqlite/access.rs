@@ -1,16 +1,15 @@
 //! Tokens: who may do what. Only hashes of their values are here.
 
-use super::value::{corrupt, get, refuse_twice};
-use crate::store::{AccessRole, AccessToken, StoreError};
-use shared::Timestamp;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use super::value::refuse_twice;
+use crate::store::{AccessToken, StoreError, rows};
+use sqlx::sqlite::SqlitePool;
 
 /// See [`Store::add_token`](crate::store::Store::add_token).
 pub async fn add(writer: &SqlitePool, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO tokens (id, name, role, hash, created) VALUES (?, ?, ?, ?, ?)")
         .bind(&token.id)
         .bind(&token.name)
-        .bind(word(token.role))
+        .bind(rows::role(token.role))
         .bind(&hash[..])
         .bind(token.created.0)
         .execute(writer)
@@ -24,7 +23,7 @@ pub async fn all(readers: &SqlitePool) -> Result<Vec<AccessToken>, StoreError> {
     let rows = sqlx::query("SELECT id, name, role, created FROM tokens ORDER BY created, id")
         .fetch_all(readers)
         .await?;
-    rows.iter().map(token).collect()
+    rows.iter().map(rows::token).collect()
 }
 
 /// See [`Store::remove_token`](crate::store::Store::remove_token).
@@ -42,30 +41,5 @@ pub async fn find(readers: &SqlitePool, hash: [u8; 32]) -> Result<Option<AccessT
         .bind(&hash[..])
         .fetch_optional(readers)
         .await?;
-    row.as_ref().map(token).transpose()
-}
-
-const ROLES: [(AccessRole, &str); 4] = [
-    (AccessRole::Admin, "admin"),
-    (AccessRole::Trigger, "trigger"),
-    (AccessRole::Read, "read"),
-    (AccessRole::Drone, "drone"),
-];
-
-fn word(role: AccessRole) -> &'static str {
-    ROLES
-        .iter()
-        .find(|(known, _)| *known == role)
-        .map_or("", |(_, word)| word)
-}
-
-fn token(row: &SqliteRow) -> Result<AccessToken, StoreError> {
-    let role: &str = get(row, "role")?;
-    let known = ROLES.iter().find(|(_, word)| *word == role);
-    Ok(AccessToken {
-        id: get(row, "id")?,
-        name: get(row, "name")?,
-        role: known.ok_or_else(|| corrupt("a token's role", role))?.0,
-        created: Timestamp(get(row, "created")?),
-    })
+    row.as_ref().map(rows::token).transpose()
 }

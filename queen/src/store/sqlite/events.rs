@@ -2,11 +2,12 @@
 
 use super::{
     value::{get, get_uint, int},
-    write::{Write, no_job},
+    write::Write,
 };
 use crate::store::{
     Event, StoreError,
     chunk::{self, BURST, CHUNK, PAGE, Piece, Window},
+    rows::no_job,
 };
 use futures_util::TryStreamExt;
 use scheduler::Record;

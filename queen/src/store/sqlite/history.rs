@@ -1,24 +1,17 @@
 //! Results, cases and what is learned from them: per attempt, per file of a project, per project.
 
 use super::{
-    value::{corrupt, from_json, get, get_uint, get_word, int, json, refuse_twice},
+    value::{Cells, from_json, int, json},
     write::Write,
 };
 use crate::store::{
-    AttemptResult, CasePart, FileHistory, PastRun, StoreError, StoredProject, chunk, estimate::Learned,
+    AttemptResult, CasePart, FileHistory, PastRun, StoreError, StoredProject, chunk,
+    rows::{self, CASES_LIMIT, PAST_RUNS},
 };
 use scheduler::Expect;
-use shared::{
-    Attempt, JobId, JobState, Num, Project, Timestamp,
-    outcome::{CaseResult, FileOutcome},
-};
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use shared::{Attempt, JobId, Num, Project, outcome::CaseResult};
+use sqlx::sqlite::SqlitePool;
 use std::collections::HashMap;
-
-/// The most past runs that are told of one file.
-const PAST_RUNS: i64 = 100;
-/// The most bytes of JSON of one part of the cases: a frame is smaller.
-const CASES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Writes results and learns from them. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
@@ -41,13 +34,9 @@ pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result
         .bind(json(&one.result)?)
         .execute(&mut *write.sql)
         .await
-        .map_err(|error| {
-            refuse_twice(error, || {
-                format!(
-                    "job {} has a result of attempt {} of {} already",
-                    one.job, one.attempt, one.path
-                )
-            })
+        .map_err(|error| match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => rows::result_twice(&one.job, one.attempt, &one.path),
+            _ => error.into(),
         })?;
         learn(write, project, one).await?;
     }
@@ -60,7 +49,7 @@ async fn learn(write: &mut Write<'_>, project: i64, one: &AttemptResult) -> Resu
         .bind(&one.path)
         .fetch_optional(&mut *write.sql)
         .await?;
-    let mut learned = row.as_ref().map(learned).transpose()?.unwrap_or_default();
+    let mut learned = row.as_ref().map(rows::learned).transpose()?.unwrap_or_default();
     if !learned.add(&one.result, one.normal_duration) {
         return Ok(());
     }
@@ -83,17 +72,6 @@ async fn learn(write: &mut Write<'_>, project: i64, one: &AttemptResult) -> Resu
     .execute(&mut *write.sql)
     .await?;
     Ok(())
-}
-
-fn learned(row: &SqliteRow) -> Result<Learned, StoreError> {
-    Ok(Learned {
-        mean: get(row, "mean")?,
-        timed: get_uint(row, "timed")?,
-        runs: get_uint(row, "runs")?,
-        bad: get_uint(row, "bad")?,
-        flaky: get_uint(row, "flaky")?,
-        failed: get(row, "failed")?,
-    })
 }
 
 /// Appends cases to those of their attempts.
@@ -151,12 +129,12 @@ pub async fn expectations(
     .await?;
     let mut known = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let learned = learned(row)?;
+        let learned = rows::learned(row)?;
         let expect = Expect {
             duration: learned.duration(),
             failed: learned.failed,
         };
-        known.insert(get::<&str>(row, "path")?, expect);
+        known.insert(row.text("path")?, expect);
     }
     Ok(paths.iter().map(|path| known.get(path.as_str()).copied()).collect())
 }
@@ -171,19 +149,7 @@ pub async fn projects(readers: &SqlitePool) -> Result<Vec<StoredProject>, StoreE
     )
     .fetch_all(readers)
     .await?;
-    let state = |word: String| JobState::parse(&word).ok_or_else(|| corrupt("state", word));
-    rows.iter()
-        .map(|row| {
-            let id: Option<String> = get(row, "id")?;
-            Ok(StoredProject {
-                project: get_word(row, "name", Project::new)?,
-                jobs: get_uint(row, "jobs")?,
-                last_job: id.map(JobId::new).transpose().map_err(|error| corrupt("id", error))?,
-                last_state: get::<Option<String>>(row, "state")?.map(state).transpose()?,
-                last_submitted: get::<Option<i64>>(row, "submitted")?.map(Timestamp),
-            })
-        })
-        .collect()
+    rows.iter().map(rows::project).collect()
 }
 
 /// See [`Store::history`](crate::store::Store::history).
@@ -195,20 +161,7 @@ pub async fn history(readers: &SqlitePool, project: &Project) -> Result<Vec<File
     .bind(project.as_str())
     .fetch_all(readers)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let learned = learned(row)?;
-            Ok(FileHistory {
-                path: get(row, "path")?,
-                duration: learned.duration(),
-                runs: learned.runs,
-                bad: learned.bad,
-                flaky: learned.flaky,
-                failed: learned.failed,
-                last: Timestamp(get(row, "last")?),
-            })
-        })
-        .collect()
+    rows.iter().map(rows::file_history).collect()
 }
 
 /// See [`Store::past_runs`](crate::store::Store::past_runs).
@@ -223,14 +176,5 @@ pub async fn past_runs(readers: &SqlitePool, project: &Project, path: &str) -> R
     .bind(PAST_RUNS)
     .fetch_all(readers)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(PastRun {
-                job: get_word(row, "id", JobId::new)?,
-                outcome: get_word(row, "outcome", |word| FileOutcome::parse(word).ok_or("no such outcome"))?,
-                duration: get(row, "duration")?,
-                at: Timestamp(get(row, "at")?),
-            })
-        })
-        .collect()
+    rows.iter().map(rows::past_run).collect()
 }

@@ -3,19 +3,15 @@
 //! Reading is in `list` (pages, one job, files) and `restore` (everything unfinished).
 
 use super::{
-    value::{int, json, refuse_twice},
+    value::{int, json},
     write::Write,
 };
-use crate::store::{Applied, Batch, StoreError, Submitted};
-use scheduler::{FileRow, FileState, JobRow, LeaseRow, LeaseState, Record};
+use crate::store::{
+    Applied, Batch, StoreError, Submitted,
+    rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, sealed},
+};
+use scheduler::{FileRow, JobRow, LeaseRow, Record};
 use serde_json::{Value, json};
-use shared::{JobData, JobId};
-use std::collections::HashMap;
-
-/// What a job's sealed data is bound to.
-pub fn seal_of(id: &JobId) -> String {
-    format!("job:{id}")
-}
 
 /// Writes jobs that are new, each with its row from the same batch.
 pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreError> {
@@ -25,9 +21,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
     let rows = last_rows(&batch.records);
     for job in &batch.submitted {
         let id = &job.spec.id;
-        let row = rows
-            .get(id)
-            .ok_or_else(|| StoreError::Refused(format!("job {id} was submitted without saying how it stands")))?;
+        let row = rows.get(id).ok_or_else(|| no_row(id))?;
         let key = insert(write, job, row).await?;
         write.know(id, key);
         for author in authors(&job.data) {
@@ -48,14 +42,7 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
     let branch = data.branch();
     let shown = data.shown();
     let message = shown["trigger"]["message"].as_str().unwrap_or_default();
-    let sealed = match data.has_secrets() {
-        true => {
-            let plain = data.exposed().to_string();
-            let sealed = write.sealer.seal(&seal_of(id), plain.as_bytes());
-            Some(sealed.map_err(|error| StoreError::Refused(format!("job {id} cannot be sealed: {error}")))?)
-        }
-        false => None,
-    };
+    let sealed = sealed(job, write.sealer)?;
     let project = write.project(&job.spec.project).await?;
     let key: i64 = sqlx::query_scalar(
         "INSERT INTO jobs (id, project, branch, kind, submitted, state, standing) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -70,7 +57,10 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
     .bind(json(row)?)
     .fetch_one(&mut *write.sql)
     .await
-    .map_err(|error| refuse_twice(error, || format!("there is a job {id} already")))?;
+    .map_err(|error| match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => job_twice(id),
+        _ => error.into(),
+    })?;
     sqlx::query("UPDATE projects SET jobs = jobs + 1 WHERE key = ?")
         .bind(project)
         .execute(&mut *write.sql)
@@ -102,29 +92,6 @@ fn searchable(job: &Submitted) -> String {
     let (spec, data) = (&job.spec, &job.data);
     let branch = data.branch().unwrap_or_default();
     format!("{}\n{}\n{branch}\n{}\n\n", spec.id, spec.project, data.trigger.message).replace('\0', " ")
-}
-
-/// What the author is found by, each once.
-fn authors(data: &JobData) -> Vec<&str> {
-    let Some(author) = &data.trigger.author else {
-        return Vec::new();
-    };
-    let mut names: Vec<_> = [&author.name, &author.username, &author.email]
-        .into_iter()
-        .filter_map(|name| name.as_deref())
-        .filter(|name| !name.is_empty())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn last_rows(records: &[Record]) -> HashMap<&JobId, &JobRow> {
-    let rows = records.iter().filter_map(|record| match record {
-        Record::Job(row) => Some((&row.id, row)),
-        _ => None,
-    });
-    rows.collect()
 }
 
 /// Writes the scheduler's rows; of several for one thing the last one counts.
@@ -204,20 +171,12 @@ pub async fn record(write: &mut Write<'_>, records: &[Record]) -> Result<(), Sto
     Ok(())
 }
 
-/// The words of the columns.
-pub const FILE_STATES: [(FileState, &str); 3] = [
-    (FileState::Pending, "pending"),
-    (FileState::Out, "out"),
-    (FileState::Done, "done"),
-];
-
 fn file(job: i64, row: &FileRow) -> Value {
-    let state = FILE_STATES.iter().find(|(state, _)| *state == row.state);
     json!([
         job,
         row.index,
         row.path,
-        state.map(|(_, word)| word),
+        file_state(row.state),
         row.attempt,
         row.num,
         row.token,
@@ -231,12 +190,7 @@ fn file(job: i64, row: &FileRow) -> Value {
 }
 
 fn lease(job: i64, row: &LeaseRow) -> Result<Value, StoreError> {
-    let state = match row.state {
-        LeaseState::Live => "live",
-        LeaseState::Suspended => "suspended",
-        LeaseState::Ended => "ended",
-    };
-    Ok(json!([job, int(row.token.0)?, state, json(row)?]))
+    Ok(json!([job, int(row.token.0)?, lease_state(row.state), json(row)?]))
 }
 
 /// Writes how far each drone's messages are applied. A life never seen before becomes the drone's last one; what comes

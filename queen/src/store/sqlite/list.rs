@@ -4,25 +4,18 @@
 //! a hundred thousand. Two filters need more: several states are asked for one by one and merged, and a text that is
 //! rare is looked up first (`search`; a common one is found soon by walking).
 
-use super::{
-    jobs::FILE_STATES,
-    search::{self, Candidates},
-    value::{corrupt, get, get_hash, get_json, get_uint},
+use super::search::{self, Candidates};
+use crate::store::{
+    JobFilter, StoreError, StoredFile, StoredJob,
+    rows::{FILE, page_limit, stored, stored_file},
 };
-use crate::store::{JobFilter, StoreError, StoredFile, StoredJob};
-use scheduler::FileRow;
-use shared::{Attempt, DroneId, JobId, JobState, LeaseToken, Num, Seq, Timestamp, outcome::FileOutcome};
-use sqlx::{
-    QueryBuilder, Sqlite,
-    sqlite::{SqlitePool, SqliteRow},
-};
+use shared::{JobId, JobState};
+use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
 
 const JOB: &str = "SELECT jobs.submitted, jobs.standing, digest, data, last_seq, log_removed
     FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key
     LEFT JOIN endings ON endings.job = jobs.key";
 const NEWEST_FIRST: &str = " ORDER BY jobs.submitted DESC, jobs.id DESC";
-/// Jobs on a page.
-const PAGE_LIMIT: u32 = 500;
 
 /// See [`Store::job`](crate::store::Store::job).
 pub async fn job(readers: &SqlitePool, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
@@ -30,17 +23,6 @@ pub async fn job(readers: &SqlitePool, id: &JobId) -> Result<Option<StoredJob>, 
     query.push(" WHERE jobs.id = ").push_bind(id.as_str());
     let row = query.build().fetch_optional(readers).await?;
     row.as_ref().map(stored).transpose()
-}
-
-fn stored(row: &SqliteRow) -> Result<StoredJob, StoreError> {
-    Ok(StoredJob {
-        data: get_json(row, "data")?,
-        submitted: Timestamp(get(row, "submitted")?),
-        row: get_json(row, "standing")?,
-        last_seq: Seq(get_uint(row, "last_seq")?),
-        digest: get_hash(row, "digest")?,
-        log_removed: get::<Option<i64>>(row, "log_removed")?.map(Timestamp),
-    })
 }
 
 /// See [`Store::jobs`](crate::store::Store::jobs).
@@ -76,7 +58,7 @@ pub fn page_query(filter: &JobFilter, candidates: Option<&str>) -> QueryBuilder<
             query.push(")");
         }
         query.push(") AS jobs").push(NEWEST_FIRST);
-        query.push(" LIMIT ").push_bind(limit(filter));
+        query.push(" LIMIT ").push_bind(page_limit(filter.limit));
     } else {
         query.push("SELECT key FROM (");
         select(&mut query, filter, &states, candidates);
@@ -84,10 +66,6 @@ pub fn page_query(filter: &JobFilter, candidates: Option<&str>) -> QueryBuilder<
     }
     query.push(")").push(NEWEST_FIRST);
     query
-}
-
-fn limit(filter: &JobFilter) -> u32 {
-    filter.limit.clamp(1, PAGE_LIMIT)
 }
 
 /// One walk in the page's order.
@@ -159,12 +137,8 @@ fn select(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[JobSta
         }
         query.push(")");
     }
-    query.push(order).push(" LIMIT ").push_bind(limit(filter));
+    query.push(order).push(" LIMIT ").push_bind(page_limit(filter.limit));
 }
-
-/// The columns of a file's row.
-pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
-    files.outcome, files.bad, files.lost, files.expect, files.failed_before";
 
 /// See [`Store::files`](crate::store::Store::files). What an earlier try of the whole job left under the same attempt
 /// has another command and does not count.
@@ -180,45 +154,7 @@ pub async fn files(readers: &SqlitePool, id: &JobId) -> Result<Vec<StoredFile>, 
     );
     query.push_bind(id.as_str()).push(" ORDER BY files.idx");
     let rows = query.build().fetch_all(readers).await?;
-    rows.iter()
-        .map(|row| {
-            let at: Option<i64> = get(row, "at")?;
-            Ok(StoredFile {
-                row: file(row, id)?,
-                result: at.map(|_| get_json(row, "result")).transpose()?,
-                at: at.map(Timestamp),
-            })
-        })
-        .collect()
-}
-
-/// A file's row, read.
-pub fn file(row: &SqliteRow, job: &JobId) -> Result<FileRow, StoreError> {
-    let state: &str = get(row, "state")?;
-    let known = FILE_STATES.iter().find(|(_, word)| *word == state);
-    let outcome: Option<&str> = get(row, "outcome")?;
-    let outcome = outcome.map(|word| FileOutcome::parse(word).ok_or_else(|| corrupt("a file's outcome", word)));
-    let drone: Option<&str> = get(row, "drone")?;
-    let drone = drone.map(|id| DroneId::new(id).map_err(|error| corrupt("a file's drone", error)));
-    Ok(FileRow {
-        job: job.clone(),
-        index: get_uint(row, "idx")?,
-        path: get(row, "path")?,
-        state: known.ok_or_else(|| corrupt("a file's state", state))?.0,
-        attempt: Attempt(get_uint(row, "attempt")?),
-        num: get::<Option<u32>>(row, "num")?.map(Num),
-        token: get::<Option<i64>>(row, "token")?
-            .map(|token| super::value::uint("token", token).map(LeaseToken))
-            .transpose()?,
-        drone: drone.transpose()?,
-        outcome: outcome.transpose()?,
-        bad: get_uint(row, "bad")?,
-        lost: get_uint(row, "lost")?,
-        expect: get::<Option<i64>>(row, "expect")?
-            .map(|ms| super::value::uint("expect", ms))
-            .transpose()?,
-        failed_before: get(row, "failed_before")?,
-    })
+    rows.iter().map(|row| stored_file(row, id)).collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,13 @@
 //! What a queen finds at its start: everything unfinished, with secrets, as one moment of the database.
 
-use super::{
-    jobs::seal_of,
-    list,
-    value::{corrupt, from_json, get, get_json, get_uint, get_word},
-};
-use crate::store::{Restored, RestoredDrone, RestoredJob, StoreError, seal::Sealer};
-use shared::{DroneId, Incarnation, JobData, JobId, Seq};
+use super::value::{Cells, get_json};
+use crate::store::{Restored, RestoredDrone, RestoredJob, StoreError, rows, seal::Sealer};
+use shared::{JobData, JobId};
 use sqlx::{
     QueryBuilder, Sqlite,
-    sqlite::{SqliteConnection, SqlitePool, SqliteRow},
+    sqlite::{SqliteConnection, SqlitePool},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 const UNFINISHED: &str = "jobs.state IN ('queued', 'running')";
 
@@ -34,26 +30,18 @@ async fn jobs(sql: &mut SqliteConnection, sealer: &Sealer) -> Result<Vec<Restore
     let mut jobs = Vec::with_capacity(rows.len());
     let mut at = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let id = get_word(row, "id", JobId::new)?;
-        at.insert(get::<i64>(row, "key")?, jobs.len());
-        jobs.push(RestoredJob {
-            data: Arc::new(data_of(row, &id, sealer)?),
-            spec: get_json(row, "spec")?,
-            row: get_json(row, "standing")?,
-            files: Vec::new(),
-            leases: Vec::new(),
-            last_seq: Seq(get_uint(row, "last_seq")?),
-        });
+        at.insert(row.int("key")?, jobs.len());
+        jobs.push(rows::unfinished(row, sealer)?);
     }
 
     let mut query = QueryBuilder::<Sqlite>::new("SELECT files.job, ");
     query
-        .push(list::FILE)
+        .push(rows::FILE)
         .push(" FROM jobs JOIN files ON files.job = jobs.key WHERE ");
     query.push(UNFINISHED).push(" ORDER BY files.job, idx");
     for row in &query.build().fetch_all(&mut *sql).await? {
-        let job = &mut jobs[at[&get::<i64>(row, "job")?]];
-        job.files.push(list::file(row, &job.spec.id)?);
+        let job = &mut jobs[at[&row.int("job")?]];
+        job.files.push(rows::file(row, &job.spec.id)?);
     }
 
     let mut query = QueryBuilder::<Sqlite>::new(
@@ -62,9 +50,7 @@ async fn jobs(sql: &mut SqliteConnection, sealer: &Sealer) -> Result<Vec<Restore
     );
     query.push(UNFINISHED).push(" ORDER BY job, token");
     for row in &query.build().fetch_all(&mut *sql).await? {
-        jobs[at[&get::<i64>(row, "job")?]]
-            .leases
-            .push(get_json(row, "standing")?);
+        jobs[at[&row.int("job")?]].leases.push(get_json(row, "standing")?);
     }
     Ok(jobs)
 }
@@ -77,19 +63,7 @@ async fn drones(sql: &mut SqliteConnection) -> Result<Vec<RestoredDrone>, StoreE
     )
     .fetch_all(sql)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let incarnation: Option<String> = get(row, "incarnation")?;
-            let incarnation = incarnation.map(Incarnation::new).transpose();
-            Ok(RestoredDrone {
-                drone: get_word(row, "id", DroneId::new)?,
-                incarnation: incarnation.map_err(|error| corrupt("an incarnation", error))?,
-                applied: get_uint(row, "applied")?,
-                draining: get(row, "draining")?,
-                learned: get(row, "learned")?,
-            })
-        })
-        .collect()
+    rows.iter().map(rows::drone).collect()
 }
 
 /// See [`Store::job_data`](crate::store::Store::job_data).
@@ -98,18 +72,5 @@ pub async fn job_data(readers: &SqlitePool, sealer: &Sealer, id: &JobId) -> Resu
         .bind(id.as_str())
         .fetch_optional(readers)
         .await?;
-    row.map(|row| data_of(&row, id, sealer)).transpose()
-}
-
-/// A job's data with its secrets.
-fn data_of(row: &SqliteRow, id: &JobId, sealer: &Sealer) -> Result<JobData, StoreError> {
-    match get::<Option<&[u8]>>(row, "sealed")? {
-        None => get_json(row, "data"),
-        Some(sealed) => {
-            let plain = sealer
-                .open(&seal_of(id), sealed)
-                .map_err(|error| corrupt("the secrets of a job", format!("{id}: {error}")))?;
-            from_json("the secrets of a job", &plain)
-        }
-    }
+    row.map(|row| rows::data_of(&row, id, sealer)).transpose()
 }

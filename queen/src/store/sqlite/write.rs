@@ -3,7 +3,7 @@
 //! Owns the transaction and the short names (`key`s) of jobs and projects; what is written is in the files by subject.
 
 use super::{events, history, jobs, open::Opened, retention};
-use crate::store::{Batch, StoreError, seal::Sealer};
+use crate::store::{Batch, StoreError, rows::no_job, seal::Sealer};
 use shared::{JobId, Project};
 use sqlx::{
     Connection,
@@ -121,11 +121,6 @@ impl Write<'_> {
         self.projects.insert(name.clone(), key);
         Ok(key)
     }
-}
-
-/// The refusal of a batch that speaks of a job that is not there.
-pub fn no_job(id: &JobId) -> StoreError {
-    StoreError::Refused(format!("there is no job {id}"))
 }
 
 /// Writes and reads one row, as cheaply as can be: is the database well?

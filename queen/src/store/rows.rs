@@ -1,0 +1,275 @@
+//! Rows to the model's types and back to words: the same for both databases, which name their columns alike.
+
+use super::{
+    AccessRole, AccessToken, FileHistory, PastRun, RestoredDrone, RestoredJob, StoreError, StoredFile, StoredJob,
+    StoredProject, Submitted,
+    estimate::Learned,
+    seal::Sealer,
+    value::{Cells, corrupt, from_json, get_hash, get_json, get_maybe_uint, get_maybe_word, get_uint, get_word},
+};
+use scheduler::{FileRow, FileState, JobRow, LeaseState, Record};
+use shared::{
+    Attempt, DroneId, Incarnation, JobData, JobId, JobState, LeaseToken, Num, Project, Seq, Timestamp,
+    outcome::FileOutcome,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// Jobs on a page, at most.
+const PAGE_LIMIT: u32 = 500;
+/// The most past runs that are told of one file.
+pub const PAST_RUNS: i64 = 100;
+/// The most bytes of JSON of one part of the cases: a frame is smaller.
+pub const CASES_LIMIT: usize = 64 * 1024 * 1024;
+
+/// The words of the columns.
+const FILE_STATES: [(FileState, &str); 3] = [
+    (FileState::Pending, "pending"),
+    (FileState::Out, "out"),
+    (FileState::Done, "done"),
+];
+const ROLES: [(AccessRole, &str); 4] = [
+    (AccessRole::Admin, "admin"),
+    (AccessRole::Trigger, "trigger"),
+    (AccessRole::Read, "read"),
+    (AccessRole::Drone, "drone"),
+];
+
+fn word_of<T: PartialEq>(words: &[(T, &'static str)], value: &T) -> &'static str {
+    words
+        .iter()
+        .find(|(known, _)| known == value)
+        .map_or("", |(_, word)| word)
+}
+
+fn of_word<T: Copy>(words: &[(T, &'static str)], word: &str) -> Result<T, &'static str> {
+    let known = words.iter().find(|(_, known)| *known == word);
+    known.map(|(value, _)| *value).ok_or("no such word")
+}
+
+/// The word for a file's state.
+pub fn file_state(state: FileState) -> &'static str {
+    word_of(&FILE_STATES, &state)
+}
+
+/// The word for a lease's state.
+pub fn lease_state(state: LeaseState) -> &'static str {
+    match state {
+        LeaseState::Live => "live",
+        LeaseState::Suspended => "suspended",
+        LeaseState::Ended => "ended",
+    }
+}
+
+/// The word for a role.
+pub fn role(role: AccessRole) -> &'static str {
+    word_of(&ROLES, &role)
+}
+
+/// How many jobs a page that asks for `limit` has at most.
+pub fn page_limit(limit: u32) -> u32 {
+    limit.clamp(1, PAGE_LIMIT)
+}
+
+/// What a job's sealed data is bound to.
+fn seal_of(id: &JobId) -> String {
+    format!("job:{id}")
+}
+
+/// A new job's data with its secrets, encrypted; nothing if it has none.
+pub fn sealed(job: &Submitted, sealer: &Sealer) -> Result<Option<Vec<u8>>, StoreError> {
+    if !job.data.has_secrets() {
+        return Ok(None);
+    }
+    let id = &job.spec.id;
+    let sealed = sealer.seal(&seal_of(id), job.data.exposed().to_string().as_bytes());
+    sealed
+        .map(Some)
+        .map_err(|error| StoreError::Refused(format!("job {id} cannot be sealed: {error}")))
+}
+
+/// A job's data with its secrets.
+pub fn data_of(row: &impl Cells, id: &JobId, sealer: &Sealer) -> Result<JobData, StoreError> {
+    match row.maybe_bytes("sealed")? {
+        None => get_json(row, "data"),
+        Some(sealed) => {
+            let plain = sealer
+                .open(&seal_of(id), sealed)
+                .map_err(|error| corrupt("the secrets of a job", format!("{id}: {error}")))?;
+            from_json("the secrets of a job", &plain)
+        }
+    }
+}
+
+/// What the author is found by, each once.
+pub fn authors(data: &JobData) -> Vec<&str> {
+    let Some(author) = &data.trigger.author else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> = [&author.name, &author.username, &author.email]
+        .into_iter()
+        .filter_map(|name| name.as_deref())
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Of each job's rows in a batch, the last.
+pub fn last_rows(records: &[Record]) -> HashMap<&JobId, &JobRow> {
+    let rows = records.iter().filter_map(|record| match record {
+        Record::Job(row) => Some((&row.id, row)),
+        _ => None,
+    });
+    rows.collect()
+}
+
+/// The refusal of a batch that speaks of a job that is not there.
+pub fn no_job(id: &JobId) -> StoreError {
+    StoreError::Refused(format!("there is no job {id}"))
+}
+
+/// The refusal of a batch with a job that is there.
+pub fn job_twice(id: &JobId) -> StoreError {
+    StoreError::Refused(format!("there is a job {id} already"))
+}
+
+/// The refusal of a batch with a new job that has no row.
+pub fn no_row(id: &JobId) -> StoreError {
+    StoreError::Refused(format!("job {id} was submitted without saying how it stands"))
+}
+
+/// The refusal of a batch with a second result of one attempt.
+pub fn result_twice(job: &JobId, attempt: Attempt, path: &str) -> StoreError {
+    StoreError::Refused(format!("job {job} has a result of attempt {attempt} of {path} already"))
+}
+
+/// A job as lists and pages show it.
+pub fn stored(row: &impl Cells) -> Result<StoredJob, StoreError> {
+    Ok(StoredJob {
+        data: get_json(row, "data")?,
+        submitted: Timestamp(row.int("submitted")?),
+        row: get_json(row, "standing")?,
+        last_seq: Seq(get_uint(row, "last_seq")?),
+        digest: get_hash(row, "digest")?,
+        log_removed: row.maybe_int("log_removed")?.map(Timestamp),
+    })
+}
+
+/// The columns of a file's row.
+pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
+    files.outcome, files.bad, files.lost, files.expect, files.failed_before";
+
+/// A file's row, read.
+pub fn file(row: &impl Cells, job: &JobId) -> Result<FileRow, StoreError> {
+    Ok(FileRow {
+        job: job.clone(),
+        index: get_uint(row, "idx")?,
+        path: row.text("path")?.to_owned(),
+        state: get_word(row, "state", |word| of_word(&FILE_STATES, word))?,
+        attempt: Attempt(get_uint(row, "attempt")?),
+        num: get_maybe_uint(row, "num")?.map(Num),
+        token: get_maybe_uint(row, "token")?.map(LeaseToken),
+        drone: get_maybe_word(row, "drone", DroneId::new)?,
+        outcome: get_maybe_word(row, "outcome", outcome)?,
+        bad: get_uint(row, "bad")?,
+        lost: get_uint(row, "lost")?,
+        expect: get_maybe_uint(row, "expect")?,
+        failed_before: row.flag("failed_before")?,
+    })
+}
+
+fn outcome(word: &str) -> Result<FileOutcome, &'static str> {
+    FileOutcome::parse(word).ok_or("no such outcome")
+}
+
+/// A file with its last result.
+pub fn stored_file(row: &impl Cells, job: &JobId) -> Result<StoredFile, StoreError> {
+    let at = row.maybe_int("at")?;
+    Ok(StoredFile {
+        row: file(row, job)?,
+        result: at.map(|_| get_json(row, "result")).transpose()?,
+        at: at.map(Timestamp),
+    })
+}
+
+/// What is learned of a file.
+pub fn learned(row: &impl Cells) -> Result<Learned, StoreError> {
+    Ok(Learned {
+        mean: row.real("mean")?,
+        timed: get_uint(row, "timed")?,
+        runs: get_uint(row, "runs")?,
+        bad: get_uint(row, "bad")?,
+        flaky: get_uint(row, "flaky")?,
+        failed: row.flag("failed")?,
+    })
+}
+
+/// The same as pages show it.
+pub fn file_history(row: &impl Cells) -> Result<FileHistory, StoreError> {
+    let learned = learned(row)?;
+    Ok(FileHistory {
+        path: row.text("path")?.to_owned(),
+        duration: learned.duration(),
+        runs: learned.runs,
+        bad: learned.bad,
+        flaky: learned.flaky,
+        failed: learned.failed,
+        last: Timestamp(row.int("last")?),
+    })
+}
+
+/// A past run of a file.
+pub fn past_run(row: &impl Cells) -> Result<PastRun, StoreError> {
+    Ok(PastRun {
+        job: get_word(row, "id", JobId::new)?,
+        outcome: get_word(row, "outcome", outcome)?,
+        duration: row.real("duration")?,
+        at: Timestamp(row.int("at")?),
+    })
+}
+
+/// A project with its newest job.
+pub fn project(row: &impl Cells) -> Result<StoredProject, StoreError> {
+    Ok(StoredProject {
+        project: get_word(row, "name", Project::new)?,
+        jobs: get_uint(row, "jobs")?,
+        last_job: get_maybe_word(row, "id", JobId::new)?,
+        last_state: get_maybe_word(row, "state", |word| JobState::parse(word).ok_or("no such state"))?,
+        last_submitted: row.maybe_int("submitted")?.map(Timestamp),
+    })
+}
+
+/// A token.
+pub fn token(row: &impl Cells) -> Result<AccessToken, StoreError> {
+    Ok(AccessToken {
+        id: row.text("id")?.to_owned(),
+        name: row.text("name")?.to_owned(),
+        role: get_word(row, "role", |word| of_word(&ROLES, word))?,
+        created: Timestamp(row.int("created")?),
+    })
+}
+
+/// An unfinished job, its files and leases still to come.
+pub fn unfinished(row: &impl Cells, sealer: &Sealer) -> Result<RestoredJob, StoreError> {
+    let id = get_word(row, "id", JobId::new)?;
+    Ok(RestoredJob {
+        data: Arc::new(data_of(row, &id, sealer)?),
+        spec: get_json(row, "spec")?,
+        row: get_json(row, "standing")?,
+        files: Vec::new(),
+        leases: Vec::new(),
+        last_seq: Seq(get_uint(row, "last_seq")?),
+    })
+}
+
+/// A known drone.
+pub fn drone(row: &impl Cells) -> Result<RestoredDrone, StoreError> {
+    Ok(RestoredDrone {
+        drone: get_word(row, "id", DroneId::new)?,
+        incarnation: get_maybe_word(row, "incarnation", Incarnation::new)?,
+        applied: get_uint(row, "applied")?,
+        draining: row.flag("draining")?,
+        learned: row.maybe_real("learned")?,
+    })
+}
