@@ -10,10 +10,18 @@ mod fleet;
 mod grammar;
 mod harness;
 
+#[path = "survive/crash.rs"]
+mod crash;
+#[path = "survive/cut.rs"]
+mod cut;
 #[path = "survive/drone_killed.rs"]
 mod drone_killed;
+#[path = "survive/flood.rs"]
+mod flood;
 #[path = "survive/follower.rs"]
 mod follower;
+#[path = "survive/proxy.rs"]
+mod proxy;
 #[path = "survive/queen_killed.rs"]
 mod queen_killed;
 #[path = "survive/world.rs"]

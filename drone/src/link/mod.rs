@@ -107,6 +107,7 @@ impl<C: Connect> Link<C> {
         let mut again = false;
         loop {
             let mut healthy = false;
+            let kept = self.outbox.first();
             // On the heap: a TLS handshake is a large future.
             let connecting = Box::pin(session::connect(&self.network, &self.config));
             let end = match self.stop.run_until_cancelled(connecting).await {
@@ -134,7 +135,8 @@ impl<C: Connect> Link<C> {
                 End::Fatal(error) => return Err(error),
                 End::Lost(reason) => reason,
             };
-            if healthy {
+            // A queen that has made something durable is worth another try at once, however soon she went.
+            if healthy || self.outbox.first() > kept {
                 backoff.reset();
             }
             let wait = backoff.next();
