@@ -6,10 +6,12 @@ use crate::{
     bus::Bus,
     config::Config,
     engine::{self, Engine},
+    housekeeping,
+    repositories::Repositories,
     store::{SqliteStore, Store, StoreError},
 };
 use axum::serve::Listener;
-use std::{future::IntoFuture, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -55,10 +57,10 @@ pub struct Context {
     /// The address that people use, without a slash at the end.
     pub url: Arc<str>,
     /// Where repositories that were handed over are kept.
-    pub repositories: Arc<PathBuf>,
+    pub repositories: Repositories,
     /// Ends long-lived connections when the queen stops.
     pub shutdown: CancellationToken,
-    /// Counts long-lived connections, so that stopping waits for them.
+    /// Counts long-lived connections and the housekeeping, so that stopping waits for them.
     pub connections: TaskTracker,
 }
 
@@ -92,7 +94,7 @@ pub struct App<L = Port> {
 }
 
 impl App {
-    /// Opens the store, binds the address and starts the engine. Nothing is served before [`App::serve`].
+    /// Opens the store, binds the address and starts the engine and the housekeeping. Nothing is served before [`App::serve`].
     pub async fn start(config: Config) -> Result<Self, AppError> {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data).await?);
         if !config.listen.ip().is_loopback() && store.tokens().await?.is_empty() {
@@ -105,7 +107,16 @@ impl App {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let url = config.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
-        Self::on(config, store, Port(listener), &url).await
+        let app = Self::on(config, store, Port(listener), &url).await?;
+        let context = &app.context;
+        context.connections.spawn(housekeeping::keep(
+            Arc::clone(&context.store),
+            context.repositories.clone(),
+            context.bus.clone(),
+            context.config.keep,
+            context.shutdown.clone(),
+        ));
+        Ok(app)
     }
 }
 
@@ -122,7 +133,7 @@ where
             engine,
             bus,
             store,
-            repositories: Arc::new(config.data.join("git")),
+            repositories: Repositories::new(config.data.join("git")),
             config: Arc::new(config),
             url: url.trim_end_matches('/').into(),
             shutdown,
@@ -177,10 +188,17 @@ where
         // WebSockets are not waited for by axum.
         context.connections.close();
         context.connections.wait().await;
+        let store = Arc::clone(&context.store);
         drop(context);
         // The engine ends when it has written everything that was accepted.
         if let Err(error) = engine.await {
             tracing::error!(%error, "the engine ended badly");
+        }
+        // Somebody may still read for a client that does not take its answer.
+        if tokio::time::timeout(LAST_ANSWERS, store.close()).await.is_err() {
+            tracing::debug!(
+                "the database is still being read: what it keeps beside its file is written back next time"
+            );
         }
         result.map_err(AppError::Serve)
     }

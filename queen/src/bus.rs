@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Events that a slow reader may be behind before it loses its place.
 const JOB_BACKLOG: usize = 1024;
@@ -37,6 +37,7 @@ pub enum Change {
 pub struct Bus {
     jobs: Arc<Mutex<HashMap<JobId, Channel>>>,
     changes: broadcast::Sender<Change>,
+    ended: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl Default for Bus {
         Self {
             jobs: Arc::default(),
             changes: broadcast::channel(TOPIC_BACKLOG).0,
+            ended: watch::Sender::new(0),
         }
     }
 }
@@ -80,6 +82,13 @@ impl Bus {
     /// Closes a job's channel after its last event. Readers get what is in it, then `Closed`.
     pub fn close(&self, job: &JobId) {
         self.lock().remove(job);
+        self.ended.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever a job has ended: the number of those that have since the queen started.
+    #[must_use]
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
     }
 
     /// Closes all channels: the engine rebuilds from the store, and readers have to as well.

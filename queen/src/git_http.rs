@@ -117,7 +117,8 @@ pub fn ensure(root: &Path, project: &Project) -> Result<PathBuf, GitHttpError> {
     Ok(path)
 }
 
-fn open(path: &Path) -> Result<Repository, GitHttpError> {
+/// Opens a repository that is there.
+pub(crate) fn open(path: &Path) -> Result<Repository, GitHttpError> {
     if !path.join("HEAD").is_file() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Err(GitHttpError::NoRepository(name));

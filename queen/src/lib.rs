@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod git_http;
+pub mod housekeeping;
 pub mod hub;
+pub mod repositories;
 pub mod snapshot;
 pub mod store;

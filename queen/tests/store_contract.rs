@@ -15,6 +15,8 @@ mod history;
 mod jobs;
 #[path = "store/list.rs"]
 mod list;
+#[path = "store/retention.rs"]
+mod retention;
 
 use queen::store::{SqliteStore, Store};
 use std::sync::Arc;

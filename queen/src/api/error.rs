@@ -5,7 +5,7 @@
 use super::view::ErrorView;
 use crate::{
     engine::{Down, SubmitError},
-    store::StoreError,
+    store::{StoreError, StoredJob},
 };
 use axum::{
     Json,
@@ -62,6 +62,23 @@ impl ApiError {
     pub fn no_job(id: &str) -> Self {
         Self::not_found(format!(
             "there is no job {id}: GET /api/v1/jobs lists those that there are"
+        ))
+    }
+
+    /// 410 for the output and the cases of a job that are kept no longer; none if they are there.
+    pub fn if_log_removed(job: &StoredJob) -> Answer<()> {
+        let Some(at) = job.log_removed else { return Ok(()) };
+        let id = &job.row.id;
+        let day = jiff::Timestamp::from_millisecond(at.0)
+            .unwrap_or_default()
+            .strftime("%Y-%m-%d");
+        Err(Self::new(
+            StatusCode::GONE,
+            "log-removed",
+            format!(
+                "the log of job {id} is kept no longer, it was removed on {day}: its results are still there, \
+                 GET /api/v1/jobs/{id}/files has them; rerun the job to see its output again"
+            ),
         ))
     }
 

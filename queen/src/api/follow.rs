@@ -60,6 +60,7 @@ impl Follow {
     async fn over(store: &Arc<dyn Store>, bus: &Bus, job: &JobId, from: u64) -> Answer<Self> {
         let feed = bus.subscribe(job);
         let stored = store.job(job).await?.ok_or_else(|| ApiError::no_job(job.as_str()))?;
+        ApiError::if_log_removed(&stored)?;
         let next = Seq(from.max(1));
         let stage = match feed {
             Some(Feed { last, events }) => Stage::Stored {

@@ -3,7 +3,10 @@
 //! Owns addresses, headers, limits and streaming; what is in the bodies is `git_http`'s. Knows nothing of accounts:
 //! the layer around it asks [`is_write`] what a request needs. Read next: `../git_http.rs`.
 
-use crate::git_http::{self, GitHttpError, RefUpdate, Service};
+use crate::{
+    git_http::{self, GitHttpError, RefUpdate, Service},
+    repositories::Repositories,
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -17,7 +20,6 @@ use futures_util::{StreamExt, stream};
 use shared::Project;
 use std::{
     io::{self, Read, Write},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -47,21 +49,25 @@ pub type OnPush = Arc<dyn Fn(&Project, &[RefUpdate]) + Send + Sync>;
 
 #[derive(Clone)]
 struct Git {
-    root: PathBuf,
+    repositories: Repositories,
     limit: u64,
     on_push: Option<OnPush>,
     slots: Arc<Semaphore>,
 }
 
-/// The routes over the repositories below `root` (`<data>/git`).
-pub fn router<S: Clone + Send + Sync + 'static>(root: PathBuf) -> Router<S> {
-    build(root, BODY_LIMIT, None)
+/// The routes over all repositories of a queen.
+pub fn router<S: Clone + Send + Sync + 'static>(repositories: Repositories) -> Router<S> {
+    build(repositories, BODY_LIMIT, None)
 }
 
 /// As [`router`], with another body limit in bytes and a function that hears of every push.
-pub fn build<S: Clone + Send + Sync + 'static>(root: PathBuf, limit: u64, on_push: Option<OnPush>) -> Router<S> {
+pub fn build<S: Clone + Send + Sync + 'static>(
+    repositories: Repositories,
+    limit: u64,
+    on_push: Option<OnPush>,
+) -> Router<S> {
     let git = Git {
-        root,
+        repositories,
         limit,
         on_push,
         slots: Arc::new(Semaphore::new(AT_ONCE)),
@@ -116,9 +122,15 @@ async fn advertise(
             "only git's smart protocol is spoken here: use git 1.6.6 or newer".into(),
         ));
     };
-    let repo = git_http::path_of(&git.root, &project(path)?)?;
+    let project = project(path)?;
+    let repo = git_http::path_of(git.repositories.root(), &project)?;
     let _slot = git.slots.clone().acquire_owned().await;
-    let body = work(move || git_http::advertise(&repo, service)).await?;
+    let held = git.repositories.hold(&project).await;
+    let body = work(move || {
+        let _held = held;
+        git_http::advertise(&repo, service)
+    })
+    .await?;
     Ok(answer(service, "advertisement", Body::from(body)))
 }
 
@@ -158,13 +170,14 @@ async fn serve(
     };
     let project = project(path)?;
     let slot = git.slots.clone().acquire_owned().await;
+    let held = git.repositories.hold(&project).await;
     let body = Incoming::begin(request.into_body());
     let limit = git.limit;
     match service {
         Service::ReceivePack => {
             let received = work(move || {
-                let _slot = slot;
-                let repo = git_http::ensure(&git.root, &project)?;
+                let _using = (slot, held);
+                let repo = git_http::ensure(git.repositories.root(), &project)?;
                 let received = git_http::receive_pack(&repo, &mut *decoded(body, gzip, limit))?;
                 if let Some(on_push) = &git.on_push
                     && !received.updates.is_empty()
@@ -177,10 +190,10 @@ async fn serve(
             Ok(answer(service, "result", Body::from(received.response)))
         }
         Service::UploadPack => {
-            let repo = git_http::path_of(&git.root, &project)?;
+            let repo = git_http::path_of(git.repositories.root(), &project)?;
             let (send, mut receive) = mpsc::channel::<Result<Bytes, GitHttpError>>(QUEUE);
             spawn_blocking(move || {
-                let _slot = slot;
+                let _using = (slot, held);
                 let mut out = Outgoing {
                     send: send.clone(),
                     buffer: Vec::with_capacity(CHUNK),

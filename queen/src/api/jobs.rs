@@ -225,7 +225,7 @@ async fn cases(
     InCommand(num): InCommand,
     Query(query): Query<CasesQuery>,
 ) -> Answer<axum::Json<Vec<CaseResult>>> {
-    find(&context, &id).await?;
+    ApiError::if_log_removed(&find(&context, &id).await?)?;
     let attempt = match query.attempt {
         Some(attempt) => Attempt(attempt),
         None => {
@@ -316,9 +316,40 @@ async fn rerun(
     };
     data.job_id = None;
     data.delay_until = None;
+    // Held until the new job is durable: from then on its work tree is needed.
+    let _held = context.repositories.hold(&data.project).await;
+    still_there(&context, &data, &id).await?;
     data.rerun_of = Some(id);
     let submission = context.engine.submit(data).await?;
     Ok(submitted(&context, &submission))
+}
+
+/// 409 if the job ran on a work tree that was handed over to this queen and is kept no longer.
+async fn still_there(context: &Context, data: &JobData, id: &JobId) -> Answer<()> {
+    let (Some(repo), Some(commit)) = (&data.repo, data.commit()) else {
+        return Ok(());
+    };
+    let project = &data.project;
+    // Under whatever name the queen is reached; another server may well have the same path.
+    let ours = url::Url::parse(&repo.url).is_ok_and(|url| url.path() == format!("/git/{project}.git"))
+        && (repo.url.starts_with(&*context.url) || context.repositories.exists(project));
+    if !ours {
+        return Ok(());
+    }
+    let (repositories, project, commit) = (context.repositories.clone(), project.clone(), commit.to_owned());
+    let found = tokio::task::spawn_blocking(move || repositories.has(&project, &commit)).await;
+    // What cannot be read now may be there: the drone that fetches it says what is wrong.
+    if !matches!(found, Ok(Ok(false))) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::CONFLICT,
+        "snapshot-removed",
+        format!(
+            "the work tree that job {id} ran on is kept no longer: start `queen run` in its folder again; \
+             the queen's --keep-snapshots-days says how long work trees are kept"
+        ),
+    ))
 }
 
 async fn failed_files(context: &Context, id: &JobId) -> Answer<Vec<String>> {

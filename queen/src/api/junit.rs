@@ -29,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Context> {
     responses((status = 200, content_type = "application/xml", body = String), (status = 404, body = ErrorView)))]
 async fn junit(State(context): State<Context>, InJob(id): InJob) -> Answer<Response> {
     let job = jobs::find(&context, &id).await?;
+    ApiError::if_log_removed(&job)?;
     let mut report = Report::new(job.data.project.as_str());
     if let (Some(from), Some(to)) = (job.row.started, job.row.finished) {
         report.set_time(Duration::from_millis(to.since(from)));

@@ -52,7 +52,8 @@ struct Section {
 /// A job's output: all commands in order, or one.
 #[utoipa::path(get, path = "/jobs/{id}/log", tag = "jobs",
     params(("id" = String, Path, description = "The job's id"), LogQuery),
-    responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = ErrorView), (status = 404, body = ErrorView)))]
+    responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = ErrorView), (status = 404, body = ErrorView),
+        (status = 410, description = "The log is kept no longer", body = ErrorView)))]
 async fn log(State(context): State<Context>, InJob(id): InJob, Query(query): Query<LogQuery>) -> Answer<Response> {
     let channel = match query.stream.as_deref() {
         None => None,
@@ -65,6 +66,7 @@ async fn log(State(context): State<Context>, InJob(id): InJob, Query(query): Que
         }
     };
     let job = jobs::find(&context, &id).await?;
+    ApiError::if_log_removed(&job)?;
     let mut sections = index(&context, &id, job.last_seq).await?;
     let only = query.num.map(Num);
     if let Some(num) = only {

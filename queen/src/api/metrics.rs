@@ -45,6 +45,7 @@ fn describe() {
         "skep_messages_dropped_total",
         "Messages that counted for nothing, by reason"
     );
+    crate::housekeeping::describe();
 }
 
 /// Keeps the recorder small until the queen stops.

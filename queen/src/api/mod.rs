@@ -69,7 +69,7 @@ pub fn router(context: Context) -> Router {
     context.connections.spawn(metrics::upkeep(context.clone()));
     let (router, document) = documented().split_for_parts();
     let repositories =
-        git::router(context.repositories.to_path_buf()).layer(from_fn_with_state(context.clone(), auth::guard));
+        git::router(context.repositories.clone()).layer(from_fn_with_state(context.clone(), auth::guard));
     openapi::serve(router, document)
         .route("/api/v1/live", any(live::upgrade))
         .route("/api/v1/drone", any(upgrade::drone))

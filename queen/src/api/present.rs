@@ -40,6 +40,7 @@ impl JobView {
             files_bad: row.files_bad,
             rerun_of: data.rerun_of.as_ref().map(ToString::to_string),
             last_seq: job.last_seq.0,
+            log_removed: job.log_removed.map(|at| at.0),
             now: None,
         }
     }

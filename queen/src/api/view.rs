@@ -70,6 +70,9 @@ pub struct JobView {
     pub rerun_of: Option<String>,
     /// Number of its last event.
     pub last_seq: u64,
+    /// When its log (output and cases) was removed, if it is kept no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_removed: Option<i64>,
     /// What is known only while it goes on; absent in lists and for jobs that have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<NowView>,

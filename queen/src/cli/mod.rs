@@ -10,6 +10,7 @@ mod drones;
 mod init;
 mod interrupt;
 mod jobs;
+mod keep;
 mod local;
 mod logging;
 mod progress;

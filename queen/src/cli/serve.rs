@@ -1,6 +1,6 @@
 //! `queen serve`: settings to [`Config`], signals to an orderly end.
 
-use super::{Failure, complain, exit, interrupt::Interrupts, logging::LogFormat, say};
+use super::{Failure, complain, exit, interrupt::Interrupts, keep::KeepArgs, logging::LogFormat, say};
 use clap::Args;
 use queen::{
     app::App,
@@ -27,6 +27,8 @@ pub struct ServeArgs {
     /// Demand a token on loopback too
     #[arg(long, env = "QUEEN_REQUIRE_TOKEN")]
     require_token: bool,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// How log lines look
     #[arg(long, value_name = "FORM", env = "QUEEN_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -60,6 +62,7 @@ pub async fn serve(args: ServeArgs) -> Result<u8, Failure> {
         public_url: args.public_url,
         grace: Duration::from_secs(args.grace),
         require_token: args.require_token,
+        keep: args.keep.into(),
     };
     let data = config.data.clone();
     let app = App::start(config)

@@ -8,7 +8,7 @@ use axum::{
     response::IntoResponse,
 };
 use drone::source::{Fetch, Fetched, SourceError, fetch};
-use queen::{api::git, git_http::RefUpdate};
+use queen::{api::git, git_http::RefUpdate, repositories::Repositories};
 use shared::job::{Auth, Ref, Repo, Vcs};
 use std::{
     fs,
@@ -51,7 +51,8 @@ impl Server {
         let on_push: git::OnPush = Arc::new(move |project, updates| {
             heard.lock().unwrap().push((project.to_string(), updates.to_vec()));
         });
-        let mut router = git::build(temp.path().join("git"), limit, Some(on_push));
+        let repositories = Repositories::new(temp.path().join("git"));
+        let mut router = git::build(repositories, limit, Some(on_push));
         if guarded {
             router = guard(router);
         }
