@@ -1,5 +1,5 @@
 # `make test` is what CI runs. Everything here works from a fresh clone.
-.PHONY: help setup build release test quick fmt lint web e2e readme bench vendor
+.PHONY: help setup build release test quick fmt lint web e2e readme bench chaos vendor
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,6 +37,10 @@ readme: ## the commands of the README
 bench: ## side by side with pytest on real suites, and the time from trigger to first test
 	bench/real-suites
 	bench/trigger-latency
+
+chaos: ## real processes under a seeded schedule of faults, on both databases; scripts/chaos --help
+	cargo build --workspace --bins
+	scripts/chaos
 
 vendor: ## fetch the dashboard's pinned libraries again
 	scripts/vendor-web
