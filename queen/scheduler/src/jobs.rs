@@ -3,7 +3,13 @@
 //! [`State::advance`] is the one place that asks "what next?"; whatever changes a job calls it. The job's shape is in `job.rs`,
 //! files in `files.rs`, leases in `lease.rs`, second tries in `retry.rs`, the way to a drone in `placement.rs`.
 
-use crate::{JobRow, LeaseState, NewJob, State, files::File, job::Job, lease::Lease, state::Timer};
+use crate::{
+    JobRow, LeaseState, NewJob, State,
+    files::File,
+    job::Job,
+    lease::{Gone, Lease},
+    state::Timer,
+};
 use shared::{
     JobId, JobState, LeaseToken,
     outcome::FileOutcome,
@@ -258,6 +264,15 @@ impl State {
         });
         self.leave_backlog(id);
         self.refresh(id);
+        // Helpers that are away, or take their time to clean up, are not waited for, and nothing of theirs counts any more:
+        // a queen that starts anew would never hear of their leases again.
+        let left = self
+            .jobs
+            .get(id)
+            .map(|job| job.leases.keys().copied().collect::<Vec<_>>());
+        for token in left.unwrap_or_default() {
+            self.end_lease(id, token, Gone::Word);
+        }
         self.forget(id);
     }
 

@@ -216,6 +216,8 @@ impl World {
                 assert!(holders.insert(&lease.drone), "{id}: two leases of {}", lease.drone);
             }
             if row.state.is_final() {
+                // An earlier queen's rows of it would never be looked at again.
+                assert!(holders.is_empty(), "{id} is over, and {holders:?} have leases of it");
                 self.check_over(id, saved);
                 continue;
             }
