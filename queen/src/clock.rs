@@ -42,6 +42,35 @@ impl Drop for StandIn {
     }
 }
 
+/// A time that never runs backwards and never stands still, whatever is done to the machine's clock: set back, it goes
+/// on at the pace of time; set forward, it follows.
+#[derive(Debug)]
+pub struct Steady {
+    now: Timestamp,
+    read: tokio::time::Instant,
+}
+
+impl Steady {
+    /// Begins with what the machine's clock says.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub fn start() -> Self {
+        Self {
+            now: now(),
+            read: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Now.
+    pub fn now(&mut self) -> Timestamp {
+        let passed = u64::try_from(self.read.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Only whole milliseconds are taken off, so that many short times are not lost.
+        self.read += Duration::from_millis(passed);
+        self.now = self.now.plus(passed).max(now());
+        self.now
+    }
+}
+
 /// A point to measure durations from; it never jumps.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
@@ -67,4 +96,26 @@ pub fn new_job_id() -> JobId {
     let id = uuid::Uuid::now_v7().to_string();
     // A UUID's text is always a valid job id.
     JobId::new(&id).unwrap_or_else(|_| unreachable!("a UUID is 36 hexadecimal digits and dashes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    thread_local! {
+        static WALL: Cell<i64> = const { Cell::new(1_000_000) };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_clock_goes_on_when_the_other_is_set_back_and_follows_it_forward() {
+        let _wall = stand_in(|| Timestamp(WALL.get()));
+        let mut steady = Steady::start();
+        assert_eq!(steady.now(), Timestamp(1_000_000));
+        WALL.set(400_000);
+        assert_eq!(steady.now(), Timestamp(1_000_000), "never backwards");
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!(steady.now(), Timestamp(1_000_250), "never still");
+        WALL.set(5_000_000);
+        assert_eq!(steady.now(), Timestamp(5_000_000));
+    }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     bus::{Bus, Change},
-    clock,
+    clock::{self, Steady},
     store::{Restored, Store, StoreError, StoredJob, Submitted},
 };
 use scheduler::{DroneInput, Input, JobRow, NewJob, State};
@@ -56,6 +56,7 @@ pub(super) struct Core {
     pub store: Arc<dyn Store>,
     pub bus: Bus,
     pub grace: Duration,
+    pub clock: Steady,
     pub state: State,
     pub jobs: HashMap<JobId, LiveJob>,
     pub links: HashMap<DroneId, Link>,
@@ -88,6 +89,7 @@ pub async fn start(
         store,
         bus,
         grace,
+        clock: Steady::start(),
         state: State::new(),
         jobs: HashMap::new(),
         links: HashMap::new(),
@@ -136,10 +138,8 @@ impl Core {
         let (works, queue) = mpsc::channel(1);
         let mut writer = tokio::spawn(writer::write(Arc::clone(&self.store), self.bus.clone(), queue));
         loop {
-            let wake = self
-                .state
-                .next_wake()
-                .map(|at| Duration::from_millis(at.since(clock::now())));
+            let now = self.clock.now();
+            let wake = self.state.next_wake().map(|at| Duration::from_millis(at.since(now)));
             tokio::select! {
                 biased;
                 ended = &mut writer => return flatten(ended),
@@ -156,7 +156,8 @@ impl Core {
                     }
                 }
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => {
-                    self.step(Input::Wake, None, clock::now());
+                    let now = self.clock.now();
+                    self.step(Input::Wake, None, now);
                 }
                 () = shutdown.cancelled() => break,
             }
@@ -230,9 +231,10 @@ impl Core {
             drones.push((drone.drone, drone.incarnation, drone.draining, drone.learned));
         }
         let grace = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        self.state = State::with_grace(grace).restore(jobs, drones, clock::now());
+        let now = self.clock.now();
+        self.state = State::with_grace(grace).restore(jobs, drones, now);
         // What was due while the queen was away happens now.
-        self.step(Input::Wake, None, clock::now());
+        self.step(Input::Wake, None, now);
     }
 
     fn is_idle(&self) -> bool {
@@ -270,7 +272,7 @@ impl Core {
     }
 
     fn take(&mut self, request: Request) {
-        let now = clock::now();
+        let now = self.clock.now();
         match request {
             Request::Submit { job, digest, reply } => {
                 let answer = self.submit(*job, digest, now);

@@ -81,7 +81,7 @@ impl Stream {
                 self.outline.push("queued".into());
             }
             "job:started" => {
-                rule(!self.started, "it starts twice")?;
+                rule(!self.started || self.loss, "it starts twice")?;
                 self.started = true;
                 self.outline.push("started".into());
             }
@@ -109,7 +109,7 @@ impl Stream {
                 let attempt = args[4].as_u64().ok_or("it has no attempt")?;
                 rule(self.open_test(), "a file starts outside the test phase")?;
                 rule(
-                    self.attempts.insert((path.clone(), attempt)),
+                    self.attempts.insert((path.clone(), attempt)) || self.loss,
                     "this attempt was begun before",
                 )?;
                 rule(
@@ -130,7 +130,7 @@ impl Stream {
                 rule(open.is_some() || bare, "the end of a file that does not run")?;
             }
             "job:tested" => {
-                rule(!self.tested, "it is tested twice")?;
+                rule(!self.tested || self.loss, "it is tested twice")?;
                 self.tested = true;
                 self.outline.push(format!("tested {}", args[1]));
             }
@@ -177,8 +177,15 @@ impl Stream {
         match edge {
             "start" => {
                 rule(self.started, "a phase starts before job:started")?;
+                if self.loss && (name == "environment" || name == "cleanup" || self.phase.contains_key(drone)) {
+                    // A new lease, or the end of one that was broken off.
+                    self.phase.remove(drone);
+                }
                 rule(!self.phase.contains_key(drone), "a phase is still open")?;
                 let begun = self.begun.entry(drone.to_owned()).or_default();
+                if self.loss && (name == "environment" || name == "test") {
+                    begun.clear();
+                }
                 let after = |phase: &&str| PHASES.iter().position(|known| known == phase);
                 rule(
                     begun.last().is_none_or(|last| after(last) < after(&name)),
