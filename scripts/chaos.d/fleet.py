@@ -136,12 +136,13 @@ class Queen(Keeper):
                 raise RuntimeError(f"the queen is not ready after {READY} s: see {self.home / 'log'}")
             await asyncio.sleep(0.1)
 
-    def leases_left(self):
-        """Leases that the database has as not ended; she must not run."""
+    def count(self, what):
+        """How many rows the database has of `what`; she must not run."""
+        query = f"SELECT count(*) FROM {what}"
         if self.database:
-            return self.database.ask("SELECT count(*) FROM leases WHERE state <> 'ended'")
+            return self.database.ask(query)
         with sqlite3.connect(f"file:{self.data / 'skep.db'}?mode=ro", uri=True) as store:
-            return store.execute("SELECT count(*) FROM leases WHERE state <> 'ended'").fetchone()[0]
+            return store.execute(query).fetchone()[0]
 
 
 class Drone(Keeper):
@@ -153,6 +154,7 @@ class Drone(Keeper):
         self.data = self.disk.folder / "data"
         self.binary = binary
         self.token = None
+        self.most_spilled = 0
         self.capacity = CAPACITIES[number % len(CAPACITIES)]
         wire = Wire(number + 1, seed) if machine.is_inside() and os.path.exists("/dev/net/tun") else None
         self.link = Link(self.name, ("127.0.0.1", queen.port), seed, wire)
@@ -174,6 +176,14 @@ class Drone(Keeper):
 
     def spilled(self):
         return list(self.data.glob("outbox/*"))
+
+    def look(self):
+        super().look()
+        try:
+            self.most_spilled = max(self.most_spilled, sum(path.stat().st_size for path in self.spilled()))
+        except FileNotFoundError:
+            # Read back and removed while we looked.
+            pass
 
 
 class Postgres:
