@@ -1,6 +1,7 @@
 //! What every store must do, whatever database is under it: the suite is written against `&dyn Store`.
 //!
-//! A second database joins by one more line in [`Bench::open`]. What is SQLite's own (files, locks, the key) is in
+//! Each database has a file with a `Bench` of its own and the same modules: this one is for SQLite, the next one is
+//! `store_contract_postgres.rs`. What is SQLite's own (files, locks, the key) is in
 //! `store_sqlite.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]

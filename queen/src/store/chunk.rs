@@ -106,7 +106,13 @@ impl Window {
         }
     }
 
-    /// Takes the lines of the next row, which begins with event `first`. False once the window wants no more.
+    /// Bytes that it still has room for.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Takes the lines of the next row, which begins with event `first`; what it has already it does not take again.
+    /// False once the window wants no more.
     pub fn take(&mut self, first: u64, text: &[u8]) -> Result<bool, StoreError> {
         let text = std::str::from_utf8(text).map_err(|error| corrupt(error.to_string()))?;
         for (seq, line) in (first..).zip(text.split_terminator('\n')) {
@@ -121,6 +127,7 @@ impl Window {
                 .parse()
                 .map_err(|error| corrupt(format!("a line's time {after:?}: {error}")))?;
             self.room = self.room.saturating_sub(line.len());
+            self.range = seq.saturating_add(1)..=*self.range.end();
             self.events.push(Event {
                 job: self.job.clone(),
                 seq: Seq(seq),

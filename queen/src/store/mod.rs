@@ -3,12 +3,13 @@
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `chunk` (how events lie on the disk), `seal` (how
 //! secrets do), `estimate` (how durations are learned), `home` (the data directory), `rows` (what databases read alike),
-//! `sqlite/`.
+//! `sqlite/`, `postgres/`.
 
 mod chunk;
 mod estimate;
 mod home;
 mod model;
+mod postgres;
 mod rows;
 mod seal;
 mod sqlite;
@@ -16,6 +17,7 @@ mod value;
 
 pub use estimate::Learned;
 pub use model::*;
+pub use postgres::{Address, PgStore};
 pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
@@ -39,6 +41,27 @@ pub enum StoreError {
     /// Another queen has the data directory.
     #[error("{} is in use by another queen: stop it, or give another data directory", .0.display())]
     InUse(PathBuf),
+    /// The address of the database makes no sense.
+    #[error(
+        "--database takes postgres://USER:PASSWORD@HOST:PORT/NAME (NAME?host=/FOLDER for a socket), and of this one: {0}"
+    )]
+    Address(String),
+    /// The database server cannot be used.
+    #[error("the database {place} cannot be used: {why}; {advice}")]
+    Server {
+        /// Its address without a password.
+        place: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Another queen has the database.
+    #[error("the database {0} is in use by another queen: stop it, or give another database")]
+    Taken(String),
+    /// Another queen took the database over while this one could not reach it.
+    #[error("the database {0} was taken over by another queen; this one writes no more: stop one of the two")]
+    Lost(String),
     /// What was to be written clashes with what is there: a job that exists, an event out of order, a job that is not
     /// there. Nothing of the batch was written.
     #[error("the write was refused: {0}")]

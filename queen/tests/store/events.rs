@@ -1,10 +1,11 @@
 //! Event streams: any split into commits reads back as the plain list, in any window, after any restart.
 
 use super::{Bench, fixture::*};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use queen::store::{Batch, Event, Store, StoreError};
 use scheduler::Record;
 use shared::{JobState, Seq};
+use std::cell::Cell;
 
 fn of(events: impl IntoIterator<Item = Event>) -> Batch {
     Batch {
@@ -143,52 +144,70 @@ fn steps() -> impl Strategy<Value = Vec<(usize, usize)>> {
     proptest::collection::vec(step, 1..25)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+/// One database for all cases: a fresh one for each would take longer than the case.
+#[test]
+fn any_split_and_any_window_equal_the_plain_list() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let bench = Bench::new();
+    let cases = Cell::new(0);
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(40)
+    };
+    let windows = proptest::collection::vec((0..1_500u64, 0..1_500u64), 8);
+    let strategy = (steps(), windows, proptest::option::of(0..25usize));
+    let done = TestRunner::new(config).run(&strategy, |(steps, windows, end)| {
+        cases.set(cases.get() + 1);
+        runtime.block_on(one_stream(&bench, &format!("j{}", cases.get()), steps, windows, end))
+    });
+    done.unwrap();
+}
 
-    #[test]
-    fn any_split_and_any_window_equal_the_plain_list(
-        steps in steps(),
-        windows in proptest::collection::vec((0..1_500u64, 0..1_500u64), 8),
-        end in proptest::option::of(0..25usize),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let bench = Bench::new();
-            let store = bench.open().await;
-            store.commit(new_job("j", "a/b", 1)).await.unwrap();
-            let mut all: Vec<Event> = Vec::new();
-            for (at, (count, length)) in steps.into_iter().enumerate() {
-                let next = all.len() as u64 + 1;
-                let text = "abcdefghij".repeat(length / 10 + 1);
-                let new: Vec<_> = (next..).take(count).map(|seq| event("j", seq, &text[..length])).collect();
-                let mut batch = of(new.clone());
-                if end == Some(at) {
-                    batch.records = vec![Record::Job(row("j", JobState::Passed))];
-                }
-                store.commit(batch).await.unwrap();
-                all.extend(new);
-            }
-            drop(store);
-            let store = bench.open().await;
-            let whole = read(&*store, "j", 1, u64::MAX, usize::MAX).await;
-            prop_assert_eq!(plain(&whole), plain(&all));
-            for (from, to) in windows {
-                let got = read(&*store, "j", from, to, usize::MAX).await;
-                prop_assert_eq!(plain(&got), plain(expected(&all, from, to, usize::MAX)));
-                let got = read(&*store, "j", from, to, 0).await;
-                prop_assert_eq!(plain(&got), plain(expected(&all, from, to, 1)));
-            }
-            // Page by page, as a client reads that has little room.
-            let (mut pages, mut next) = (Vec::new(), 1);
-            loop {
-                let page = read(&*store, "j", next, u64::MAX, 5_000).await;
-                let Some(last) = page.last() else { break };
-                next = last.seq.0 + 1;
-                pages.extend(page);
-            }
-            prop_assert_eq!(plain(&pages), plain(&all));
-            Ok(())
-        })?;
+async fn one_stream(
+    bench: &Bench,
+    id: &str,
+    steps: Vec<(usize, usize)>,
+    windows: Vec<(u64, u64)>,
+    end: Option<usize>,
+) -> Result<(), TestCaseError> {
+    let store = bench.open().await;
+    store.commit(new_job(id, "a/b", 1)).await.unwrap();
+    let mut all: Vec<Event> = Vec::new();
+    for (at, (count, length)) in steps.into_iter().enumerate() {
+        let next = all.len() as u64 + 1;
+        let text = "abcdefghij".repeat(length / 10 + 1);
+        let new: Vec<_> = (next..)
+            .take(count)
+            .map(|seq| event(id, seq, &text[..length]))
+            .collect();
+        let mut batch = of(new.clone());
+        if end == Some(at) {
+            batch.records = vec![Record::Job(row(id, JobState::Passed))];
+        }
+        store.commit(batch).await.unwrap();
+        all.extend(new);
     }
+    drop(store);
+    let store = bench.open().await;
+    let whole = read(&*store, id, 1, u64::MAX, usize::MAX).await;
+    prop_assert_eq!(plain(&whole), plain(&all));
+    for (from, to) in windows {
+        let got = read(&*store, id, from, to, usize::MAX).await;
+        prop_assert_eq!(plain(&got), plain(expected(&all, from, to, usize::MAX)));
+        let got = read(&*store, id, from, to, 0).await;
+        prop_assert_eq!(plain(&got), plain(expected(&all, from, to, 1)));
+    }
+    // Page by page, as a client reads that has little room.
+    let (mut pages, mut next) = (Vec::new(), 1);
+    loop {
+        let page = read(&*store, id, next, u64::MAX, 5_000).await;
+        let Some(last) = page.last() else { break };
+        next = last.seq.0 + 1;
+        pages.extend(page);
+    }
+    prop_assert_eq!(plain(&pages), plain(&all));
+    Ok(())
 }

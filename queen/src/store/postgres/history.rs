@@ -1,0 +1,243 @@
+//! Results, cases and what is learned from them: per attempt, per file of a project, per project.
+
+use super::write::{Write, indexed};
+use crate::store::{
+    AttemptResult, CasePart, FileHistory, PastRun, StoreError, StoredProject, chunk,
+    estimate::Learned,
+    rows::{self, CASES_LIMIT, PAST_RUNS},
+    value::{Cells, from_json, int, json},
+};
+use scheduler::Expect;
+use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
+use sqlx::postgres::PgPool;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Writes results and learns from them. A second result of one attempt refuses the batch.
+pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
+    if results.is_empty() {
+        return Ok(());
+    }
+    let projects = write
+        .projects(results.iter().map(|one| &one.project).collect())
+        .await?
+        .clone();
+    let (mut job, mut project, mut path, mut attempt, mut num) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut drone, mut at, mut outcome, mut duration, mut result) = (vec![], vec![], vec![], vec![], vec![]);
+    for one in results {
+        job.push(write.job(&one.job)?);
+        project.push(projects[&one.project]);
+        path.push(indexed(&one.path));
+        attempt.push(i64::from(one.attempt.0));
+        num.push(i64::from(one.num.0));
+        drone.push(one.drone.as_ref().map(|drone| drone.as_str()));
+        at.push(one.at.0);
+        outcome.push(one.result.outcome.as_str());
+        duration.push(one.result.duration);
+        result.push(json(&one.result)?);
+    }
+    let written: Vec<(i64, String, i64, i64)> = sqlx::query_as(
+        "INSERT INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)
+         SELECT job, project, path, attempt, num, drone, at, outcome, duration, result
+         FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],
+                 $8::text[], $9::float8[], $10::text[])
+             WITH ORDINALITY AS new (job, project, path, attempt, num, drone, at, outcome, duration, result, place)
+         ORDER BY place
+         ON CONFLICT (job, path, attempt, num) DO NOTHING RETURNING job, path, attempt, num",
+    )
+    .bind(&job)
+    .bind(&project)
+    .bind(&path)
+    .bind(&attempt)
+    .bind(&num)
+    .bind(drone)
+    .bind(at)
+    .bind(outcome)
+    .bind(duration)
+    .bind(result)
+    .fetch_all(&mut *write.sql)
+    .await?;
+    if written.len() < results.len() {
+        let mut written: HashSet<_> = written.into_iter().collect();
+        for (place, one) in results.iter().enumerate() {
+            if !written.remove(&(job[place], path[place].clone(), attempt[place], num[place])) {
+                return Err(rows::result_twice(&one.job, one.attempt, &one.path));
+            }
+        }
+    }
+    let learned = results.iter().zip(project.into_iter().zip(path));
+    learn(write, learned.collect()).await
+}
+
+async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String))>) -> Result<(), StoreError> {
+    let files: BTreeSet<&(i64, String)> = results.iter().map(|(_, file)| file).collect();
+    let (project, path): (Vec<i64>, Vec<&str>) = files.iter().map(|(project, path)| (*project, path.as_str())).unzip();
+    let rows = sqlx::query(
+        "SELECT project, path, mean, timed, runs, bad, flaky, failed FROM durations
+         WHERE (project, path) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))",
+    )
+    .bind(project)
+    .bind(path)
+    .fetch_all(&mut *write.sql)
+    .await?;
+    let mut known = HashMap::new();
+    for row in &rows {
+        known.insert((row.int("project")?, row.text("path")?.to_owned()), rows::learned(row)?);
+    }
+    let mut changed: BTreeMap<&(i64, String), (Learned, Timestamp)> = BTreeMap::new();
+    for (one, file) in &results {
+        let earlier = changed.get(file).map(|(learned, _)| *learned);
+        let mut learned = earlier.or_else(|| known.get(file).copied()).unwrap_or_default();
+        if learned.add(&one.result, one.normal_duration) {
+            changed.insert(file, (learned, one.at));
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (mut project, mut path, mut mean, mut failed, mut last) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut timed, mut runs, mut bad, mut flaky) = (vec![], vec![], vec![], vec![]);
+    for ((of, name), (learned, at)) in changed {
+        project.push(*of);
+        path.push(name.as_str());
+        mean.push(learned.mean);
+        timed.push(int(learned.timed)?);
+        runs.push(int(learned.runs)?);
+        bad.push(int(learned.bad)?);
+        flaky.push(int(learned.flaky)?);
+        failed.push(learned.failed);
+        last.push(at.0);
+    }
+    sqlx::query(
+        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, last)
+         SELECT * FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::bigint[],
+             $7::bigint[], $8::bool[], $9::bigint[])
+         ON CONFLICT (project, path) DO UPDATE SET
+             mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
+             flaky = excluded.flaky, failed = excluded.failed, last = excluded.last",
+    )
+    .bind(project)
+    .bind(path)
+    .bind(mean)
+    .bind(timed)
+    .bind(runs)
+    .bind(bad)
+    .bind(flaky)
+    .bind(failed)
+    .bind(last)
+    .execute(&mut *write.sql)
+    .await?;
+    Ok(())
+}
+
+/// Appends cases to those of their attempts.
+pub async fn cases(write: &mut Write<'_>, parts: &[CasePart]) -> Result<(), StoreError> {
+    let (mut job, mut num, mut attempt, mut body) = (vec![], vec![], vec![], vec![]);
+    for part in parts.iter().filter(|part| !part.cases.is_empty()) {
+        job.push(write.job(&part.job)?);
+        num.push(i64::from(part.num.0));
+        attempt.push(i64::from(part.attempt.0));
+        body.push(chunk::pack(json(&part.cases)?.as_bytes())?);
+    }
+    if job.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO cases (job, num, attempt, body) SELECT job, num, attempt, body
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])
+             WITH ORDINALITY AS new (job, num, attempt, body, place) ORDER BY place",
+    )
+    .bind(job)
+    .bind(num)
+    .bind(attempt)
+    .bind(body)
+    .execute(&mut *write.sql)
+    .await?;
+    Ok(())
+}
+
+/// See [`Store::cases`](crate::store::Store::cases).
+pub async fn cases_of(pool: &PgPool, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
+    let parts: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT body FROM cases WHERE job = (SELECT key FROM jobs WHERE id = $1) AND num = $2 AND attempt = $3
+         ORDER BY key",
+    )
+    .bind(id.as_str())
+    .bind(i64::from(num.0))
+    .bind(i64::from(attempt.0))
+    .fetch_all(pool)
+    .await?;
+    let mut cases = Vec::new();
+    for part in parts {
+        let text = chunk::unpack(&part, CASES_LIMIT)?;
+        cases.extend(from_json::<Vec<CaseResult>>("cases", &text)?);
+    }
+    Ok(cases)
+}
+
+/// See [`Store::expectations`](crate::store::Store::expectations).
+pub async fn expectations(
+    pool: &PgPool,
+    project: &Project,
+    paths: &[String],
+) -> Result<Vec<Option<Expect>>, StoreError> {
+    let names: Vec<String> = paths.iter().map(|path| indexed(path)).collect();
+    let rows = sqlx::query(
+        "SELECT path, mean, timed, runs, bad, flaky, failed FROM durations
+         WHERE project = (SELECT key FROM projects WHERE name = $1) AND path = ANY($2)",
+    )
+    .bind(project.as_str())
+    .bind(&names)
+    .fetch_all(pool)
+    .await?;
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let learned = rows::learned(row)?;
+        let expect = Expect {
+            duration: learned.duration(),
+            failed: learned.failed,
+        };
+        known.insert(row.text("path")?, expect);
+    }
+    Ok(names.iter().map(|name| known.get(name.as_str()).copied()).collect())
+}
+
+/// See [`Store::projects`](crate::store::Store::projects).
+pub async fn projects(pool: &PgPool) -> Result<Vec<StoredProject>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, projects.jobs, last.id, last.state, last.submitted
+         FROM projects LEFT JOIN LATERAL
+             (SELECT id, state, submitted FROM jobs WHERE project = projects.key
+              ORDER BY submitted DESC, id DESC LIMIT 1) AS last ON true
+         ORDER BY name",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(rows::project).collect()
+}
+
+/// See [`Store::history`](crate::store::Store::history).
+pub async fn history(pool: &PgPool, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT path, mean, timed, runs, bad, flaky, failed, last FROM durations
+         WHERE project = (SELECT key FROM projects WHERE name = $1) ORDER BY mean DESC, path",
+    )
+    .bind(project.as_str())
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(rows::file_history).collect()
+}
+
+/// See [`Store::past_runs`](crate::store::Store::past_runs).
+pub async fn past_runs(pool: &PgPool, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT jobs.id, outcome, duration, at FROM results JOIN jobs ON jobs.key = results.job
+         WHERE results.project = (SELECT key FROM projects WHERE name = $1) AND path = $2
+         ORDER BY at DESC, results.key DESC LIMIT $3",
+    )
+    .bind(project.as_str())
+    .bind(indexed(path))
+    .bind(PAST_RUNS)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(rows::past_run).collect()
+}

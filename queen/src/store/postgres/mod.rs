@@ -1,0 +1,189 @@
+//! The store in a PostgreSQL database: one connection that writes, a few that read.
+//!
+//! The data directory has the key and the lock, the database everything else. Every write is one transaction in a task
+//! of its own, so that a caller who is dropped never leaves one half-way (and never poisons its connection). Read next:
+//! `session` (the right to write), `open`, then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`,
+//! `events`, `history`, `access`, `restore`, `retention`.
+
+mod access;
+mod address;
+mod events;
+mod history;
+mod jobs;
+mod list;
+mod open;
+mod restore;
+mod retention;
+mod search;
+mod session;
+mod write;
+
+pub use address::Address;
+
+use super::{
+    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastRun, Removed, Restored, Store, StoreError,
+    StoredFile, StoredJob, StoredProject,
+};
+use async_trait::async_trait;
+use open::Opened;
+use scheduler::Expect;
+use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+/// How long a question may take before the server counts as not answering. It gives up by itself before.
+const LONGEST: Duration = Duration::from_secs(40);
+
+/// A store in a PostgreSQL database. Cloning shares it.
+#[derive(Clone)]
+pub struct PgStore(Arc<Opened>);
+
+impl PgStore {
+    /// Opens the database at `address`, with the key in `dir`, and makes what is missing in both. The directory and the
+    /// database stay locked until the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] or [`StoreError::Taken`] if another queen has one of them, [`StoreError::Newer`] if a newer
+    /// queen wrote the database, [`StoreError::Server`] if it cannot be reached or used, [`StoreError::File`] if a file
+    /// cannot be used or the key is not the database's.
+    pub async fn open(dir: &Path, address: &Address) -> Result<Self, StoreError> {
+        let (dir, address) = (dir.to_owned(), address.clone());
+        apart(async move { Ok(Self(Arc::new(open::open(&dir, &address).await?))) }).await
+    }
+}
+
+impl fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PgStore({:?})", self.0.writer.address())
+    }
+}
+
+/// Runs a write in a task of its own: a caller that is dropped leaves no transaction half-way.
+async fn apart<T: Send + 'static>(
+    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(write).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends; whether the batch is there is known after the next start.
+        Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
+    }
+}
+
+/// Waits for an answer as long as it makes sense.
+async fn answer<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(LONGEST, question).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(session::timed_out("the server does not answer")).into()),
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    fn fingerprint(&self, text: &str) -> [u8; 32] {
+        self.0.sealer.fingerprint(text.as_bytes())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let opened = self.0.clone();
+        apart(async move { write::commit(&opened.writer, &opened.sealer, &batch).await }).await
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { restore::restore(&opened.writer, &opened.sealer).await }).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let opened = self.0.clone();
+        apart(async move { write::ping(&opened.writer).await }).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
+        answer(list::job(&self.0.readers, id)).await
+    }
+
+    async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError> {
+        answer(restore::job_data(&self.0.readers, &self.0.sealer, id)).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+        answer(list::page(&self.0.readers, filter)).await
+    }
+
+    async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
+        answer(list::files(&self.0.readers, id)).await
+    }
+
+    async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
+        answer(history::cases_of(&self.0.readers, id, num, attempt)).await
+    }
+
+    async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError> {
+        answer(events::window(&self.0.readers, id, from, to, limit_bytes)).await
+    }
+
+    async fn expectations(&self, project: &Project, paths: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
+        answer(history::expectations(&self.0.readers, project, paths)).await
+    }
+
+    async fn projects(&self) -> Result<Vec<StoredProject>, StoreError> {
+        answer(history::projects(&self.0.readers)).await
+    }
+
+    async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
+        answer(history::history(&self.0.readers, project)).await
+    }
+
+    async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
+        answer(history::past_runs(&self.0.readers, project, path)).await
+    }
+
+    async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
+        let (opened, token) = (self.0.clone(), token.clone());
+        apart(async move { access::add(&opened.writer, &token, hash).await }).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<AccessToken>, StoreError> {
+        answer(access::all(&self.0.readers)).await
+    }
+
+    async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
+        let (opened, id) = (self.0.clone(), id.to_owned());
+        apart(async move { access::remove(&opened.writer, &id).await }).await
+    }
+
+    async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
+        answer(access::find(&self.0.readers, hash)).await
+    }
+
+    async fn holdings(&self) -> Result<Holdings, StoreError> {
+        answer(retention::holdings(&self.0.readers)).await
+    }
+
+    async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::remove_logs(&opened.writer, which, now).await }).await
+    }
+
+    async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::remove_jobs(&opened.writer, which, now).await }).await
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let opened = self.0.clone();
+        apart(async move { retention::forget(&opened.writer, before).await }).await
+    }
+
+    async fn compact(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+}

@@ -1,0 +1,151 @@
+//! Texts anywhere in a job: an index of character groups says which jobs may have one, the text itself which do.
+//!
+//! Of every text the hashes of each one, two and three characters that follow each other are kept; a text that is looked
+//! for has groups of its own, and a job without one of them cannot have it. PostgreSQL's own trigrams are not used: they
+//! are of words, leave out signs, fold cases by the database's locale, and need an extension.
+
+use super::write::plain;
+use crate::store::{StoreError, Submitted};
+use sqlx::postgres::PgPool;
+
+/// A text with at most this many candidates is looked up; one with more is found soon by walking.
+const CANDIDATES: i64 = 2_000;
+/// Characters of a text that is looked for which count.
+const TEXT_LIMIT: usize = 1_000;
+/// Groups that a lookup asks for at once.
+const GRAMS: usize = 24;
+
+/// What of a job is searched.
+pub struct Text {
+    /// Id, project and branch in lines: none of them has a line break.
+    pub names: String,
+    /// The message of the trigger.
+    pub message: String,
+    /// Hashes of both texts' groups of characters.
+    pub grams: Vec<i32>,
+}
+
+impl Text {
+    /// The text of a new job.
+    pub fn of(job: &Submitted) -> Self {
+        let (spec, data) = (&job.spec, &job.data);
+        let branch = data.branch().unwrap_or_default();
+        let names = folded(&format!("{}\n{}\n{branch}", spec.id, spec.project));
+        let message = folded(&data.trigger.message);
+        let mut grams = Vec::new();
+        for text in names.split('\n').chain([message.as_str()]) {
+            let chars: Vec<char> = text.chars().collect();
+            for length in 1..=3 {
+                grams.extend(chars.windows(length).map(gram));
+            }
+        }
+        grams.sort_unstable();
+        grams.dedup();
+        Self { names, message, grams }
+    }
+}
+
+/// Text in small letters. Letters of ASCII only, as patterns and both databases do it.
+fn folded(text: &str) -> String {
+    let mut text = plain(text);
+    text.make_ascii_lowercase();
+    text
+}
+
+/// The hash of a group of characters (FNV-1a). It is on disk: it never changes.
+fn gram(chars: &[char]) -> i32 {
+    let bytes = chars.iter().flat_map(|c| u32::from(*c).to_le_bytes());
+    bytes
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
+        .cast_signed()
+}
+
+/// A text that is looked for.
+pub struct Wanted {
+    /// What `LIKE` says of a text that has it.
+    pub pattern: String,
+    /// It may be in a name: it has no line break.
+    pub in_names: bool,
+    grams: Vec<i32>,
+}
+
+impl Wanted {
+    /// Takes the text in.
+    pub fn of(text: &str) -> Self {
+        let text: String = folded(text).chars().take(TEXT_LIMIT).collect();
+        let mut pattern = String::from("%");
+        for c in text.chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        let chars: Vec<char> = text.chars().collect();
+        // Groups beside each other tell about as much as groups over each other, for a third of the work.
+        let ends = chars.len().checked_sub(3).map(|last| &chars[last..]);
+        let mut grams: Vec<i32> = match ends {
+            None if chars.is_empty() => Vec::new(),
+            None => vec![gram(&chars)],
+            Some(end) => chars.chunks_exact(3).take(GRAMS).chain([end]).map(gram).collect(),
+        };
+        grams.sort_unstable();
+        grams.dedup();
+        Self {
+            pattern,
+            in_names: !text.contains('\n'),
+            grams,
+        }
+    }
+}
+
+/// Which jobs may have a text.
+pub enum Candidates {
+    /// No job.
+    None,
+    /// Those with these groups.
+    Few(Vec<i32>),
+    /// So many that walking over all jobs is the better way.
+    TooMany,
+}
+
+/// Asks the index for a text.
+pub async fn candidates(pool: &PgPool, wanted: &Wanted) -> Result<Candidates, StoreError> {
+    if wanted.grams.is_empty() {
+        return Ok(Candidates::TooMany);
+    }
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 FROM job_text WHERE grams @> $1 LIMIT $2) AS found")
+            .bind(&wanted.grams)
+            .bind(CANDIDATES + 1)
+            .fetch_one(pool)
+            .await?;
+    Ok(match count {
+        0 => Candidates::None,
+        1..=CANDIDATES => Candidates::Few(wanted.grams.clone()),
+        _ => Candidates::TooMany,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_of_a_text_are_those_on_disk() {
+        // Written by every queen so far: another value would lose what is in the databases.
+        assert_eq!(gram(&['ï']), -1_060_387_382);
+        assert_eq!(gram(&['a', 'b', 'c']), -224_585_515);
+    }
+
+    #[test]
+    fn a_pattern_takes_signs_as_they_are() {
+        let wanted = Wanted::of("50%_\\A\0");
+        assert_eq!(wanted.pattern, "%50\\%\\_\\\\a\u{fffd}%");
+        assert!(wanted.in_names && !Wanted::of("a\nb").in_names);
+        assert_eq!(Wanted::of("").grams.len(), 0);
+        assert_eq!(Wanted::of("abcd").grams.len(), 2);
+    }
+}
