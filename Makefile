@@ -1,5 +1,5 @@
 # `make test` is what CI runs. Everything here works from a fresh clone.
-.PHONY: help setup build release test quick fmt lint web e2e readme bench chaos vendor
+.PHONY: help setup build release test quick fmt lint web e2e readme fuzz bench chaos vendor
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -33,6 +33,9 @@ e2e: ## the dashboard in a real browser, against real programs
 
 readme: ## the commands of the README
 	@scripts/test readme
+
+fuzz: ## libFuzzer on everything that is read from strangers, FUZZ_SECONDS=60 for each target
+	@scripts/fuzz
 
 bench: ## side by side with pytest on real suites, and the time from trigger to first test
 	bench/real-suites

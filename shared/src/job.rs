@@ -3,6 +3,7 @@
 //! [`JobData`] is the contract of `queue:new`. [`JobData::check`] says what is wrong with one in words that tell what to
 //! do. Secrets stay inside [`Secret`]; [`JobData::exposed`] is the one door out.
 
+mod redact;
 mod state;
 
 pub use state::JobState;
@@ -189,7 +190,7 @@ impl JobData {
                 json.len()
             )));
         }
-        let mut job: Self = serde_json::from_str(json).map_err(|error| BadJob(explain(&error.to_string())))?;
+        let mut job: Self = crate::object::from_str(json).map_err(|error| BadJob(explain(&error.to_string())))?;
         job.hide_url_password();
         job.check()?;
         Ok(job)
@@ -204,6 +205,12 @@ impl JobData {
             }
             if repo.url.starts_with('-') || repo.url.chars().any(char::is_control) {
                 return bad(format!("repo.url {:?} is no address of a repository", repo.url));
+            }
+            if let Some(why) = is_misread(&repo.url) {
+                return bad(format!(
+                    "repo.url cannot be read ({why}): in a user name or password write '/', '?', '#', '@' and '%' as %2F, \
+                     %3F, %23, %40 and %25"
+                ));
             }
         }
         match &self.reference {
@@ -260,10 +267,7 @@ impl JobData {
     #[must_use]
     pub fn shown(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        let secrets: Vec<&str> = self.values().filter(|secret| secret.len() >= MASKED).collect();
-        if !secrets.is_empty() {
-            redact(&mut value, &secrets);
-        }
+        redact::hide(&mut value, self.values());
         value
     }
 
@@ -327,22 +331,15 @@ impl JobData {
     }
 }
 
-/// Shorter values stand in too many innocent texts to be looked for.
-const MASKED: usize = 4;
-
-fn redact(value: &mut Value, secrets: &[&str]) {
-    match value {
-        Value::String(text) => {
-            for secret in secrets.iter().filter(|secret| **secret != REDACTED) {
-                if text.contains(*secret) {
-                    *text = text.replace(secret, REDACTED);
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, secrets)),
-        Value::Object(map) => map.values_mut().for_each(|value| redact(value, secrets)),
-        _ => {}
+/// Why an address may hold a password that cannot be found in it. It is not repeated in the answer.
+fn is_misread(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    if let Err(error) = url::Url::parse(url) {
+        return Some(error.to_string());
     }
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (place, rest) = rest.split_at(end);
+    (place.ends_with(':') && rest.contains('@')).then(|| "its port is empty".to_owned())
 }
 
 fn decode_percent(text: &str) -> String {
@@ -352,6 +349,7 @@ fn decode_percent(text: &str) -> String {
         let hex = (first == b'%')
             .then(|| tail.get(..2))
             .flatten()
+            .filter(|two| two.iter().all(u8::is_ascii_hexdigit))
             .and_then(|two| std::str::from_utf8(two).ok())
             .and_then(|two| u8::from_str_radix(two, 16).ok());
         bytes.push(hex.unwrap_or(first));

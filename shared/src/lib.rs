@@ -6,6 +6,7 @@
 pub mod ids;
 pub mod job;
 pub mod nearest;
+pub mod object;
 pub mod outcome;
 pub mod protocol;
 pub mod secret;

@@ -115,7 +115,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
             .unwrap_or_default()
             .to_owned();
         if path.is_dir() {
-            if !name.starts_with('.') && !["target", "node_modules", "work", "examples"].contains(&name.as_str()) {
+            if !name.starts_with('.')
+                && !["target", "node_modules", "work", "examples", "corpus", "artifacts"].contains(&name.as_str())
+            {
                 walk(&path, files);
             }
         } else if name.ends_with(".rs") {
@@ -127,7 +129,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
 fn sources() -> Vec<Source> {
     let root = root();
     let mut files = Vec::new();
-    for folder in ["shared", "queen", "drone"] {
+    for folder in ["shared", "queen", "drone", "fuzz"] {
         walk(&root.join(folder), &mut files);
     }
     files.sort();
@@ -243,7 +245,7 @@ fn crates_know_only_those_below_them() {
         let above: &[&str] = match source.path.as_str() {
             path if path.starts_with("shared/") => &["queen", "scheduler", "drone"],
             path if path.starts_with("queen/scheduler/") => &["queen", "drone", "tokio", "sqlx", "axum", "rand"],
-            path if path.starts_with("drone/") => &["queen", "scheduler"],
+            path if path.starts_with("drone/") || path.starts_with("fuzz/") => &["queen", "scheduler"],
             path if path.starts_with("queen/src/cli/local") => &[],
             path if path.starts_with("queen/src/") => &["drone"],
             _ => &[],

@@ -86,30 +86,31 @@ impl Plugin for External {
             message,
         };
         let text = self.ask(config, view).await.map_err(fail)?;
-        let answer: Answer = serde_json::from_str(&text).map_err(|error| {
-            fail(format!(
-                "answered with something else than the JSON of a plugin: {error}"
-            ))
-        })?;
-        if let Some(name) = answer.env.keys().find(|name| !is_env_name(name)) {
-            return Err(fail(format!(
-                "sets {name:?}, which is no name of an environment variable"
-            )));
-        }
-        let commands = [
-            (Phase::Environment, answer.environment),
-            (Phase::Prepare, answer.prepare),
-            (Phase::Test, answer.test),
-            (Phase::Deploy, answer.deploy),
-            (Phase::Cleanup, answer.cleanup),
-        ];
-        Ok(Contribution {
-            env: answer.env,
-            path: answer.path,
-            files: Vec::new(),
-            commands: commands.into_iter().filter(|(_, steps)| !steps.is_empty()).collect(),
-        })
+        read_answer(&text).map_err(fail)
     }
+}
+
+/// What a plugin's answer brings; the error says what is wrong with it.
+#[doc(hidden)]
+pub fn read_answer(text: &str) -> Result<Contribution, String> {
+    let answer: Answer = shared::object::from_str(text)
+        .map_err(|error| format!("answered with something else than the JSON of a plugin: {error}"))?;
+    if let Some(name) = answer.env.keys().find(|name| !is_env_name(name)) {
+        return Err(format!("sets {name:?}, which is no name of an environment variable"));
+    }
+    let commands = [
+        (Phase::Environment, answer.environment),
+        (Phase::Prepare, answer.prepare),
+        (Phase::Test, answer.test),
+        (Phase::Deploy, answer.deploy),
+        (Phase::Cleanup, answer.cleanup),
+    ];
+    Ok(Contribution {
+        env: answer.env,
+        path: answer.path,
+        files: Vec::new(),
+        commands: commands.into_iter().filter(|(_, steps)| !steps.is_empty()).collect(),
+    })
 }
 
 impl External {

@@ -7,6 +7,8 @@ mod builtin;
 mod external;
 
 pub use external::EventLines;
+#[doc(hidden)]
+pub use external::read_answer;
 
 use serde::Deserialize;
 use serde_json::Value;

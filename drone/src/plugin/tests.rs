@@ -163,3 +163,14 @@ fn event_lines_are_taken_out_however_they_are_cut() {
         assert_eq!(events, [json!({"x": 1}), json!([2])], "pieces of {size}");
     }
 }
+
+#[test]
+fn an_answer_is_an_object() {
+    let error = read_answer("[]").unwrap_err();
+    assert!(
+        error.contains(
+            "answered with something else than the JSON of a plugin: invalid type: sequence, expected an object"
+        ),
+        "{error}"
+    );
+}

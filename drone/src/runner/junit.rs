@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::found::{Found, case, say};
+use super::found::{DEPTH_LIMIT, Found, NAME_LIMIT, case, cut, say};
 use quick_xml::{
     Reader, XmlVersion,
     escape::unescape,
@@ -26,6 +26,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Found {
         file,
         found: Found::default(),
         suites: Vec::new(),
+        deeper: 0,
         open: None,
         teardown: None,
         verdict: None,
@@ -62,6 +63,8 @@ struct Parser<'a> {
     found: Found,
     /// Names of the suites around; the outermost first.
     suites: Vec<Suite>,
+    /// Suites inside of these that are open.
+    deeper: usize,
     open: Option<CaseResult>,
     /// Its broken tear-down, a case of its own.
     teardown: Option<CaseResult>,
@@ -90,10 +93,11 @@ impl Parser<'_> {
     fn start(&mut self, tag: &BytesStart<'_>) {
         self.elements += 1;
         match local_name(tag) {
+            "testsuite" if self.suites.len() == DEPTH_LIMIT => self.deeper += 1,
             "testsuite" => {
                 let mut attributes = attributes(tag);
                 self.suites.push(Suite {
-                    name: attributes.remove("name").unwrap_or_default(),
+                    name: cut(&attributes.remove("name").unwrap_or_default(), NAME_LIMIT),
                     file: attributes.remove("file").or_else(|| attributes.remove("filepath")),
                 });
             }
@@ -123,6 +127,7 @@ impl Parser<'_> {
 
     fn end(&mut self, name: &str) {
         match name {
+            "testsuite" if self.deeper > 0 => self.deeper -= 1,
             "testsuite" => drop(self.suites.pop()),
             "testcase" => {
                 let case = self.open.take();
@@ -168,19 +173,17 @@ impl Parser<'_> {
                 .filter(|value| !value.is_empty())
         };
         let is_pytest = self.suites.iter().any(|suite| suite.name == "pytest");
-        let mut found = case(self.name(attributes, is_pytest), CaseOutcome::Passed);
+        let mut found = case(cut(&self.name(attributes, is_pytest), NAME_LIMIT), CaseOutcome::Passed);
         // A comma separates thousands; a decimal comma does not occur.
         let seconds = get("time").and_then(|time| time.replace(',', "").parse::<f64>().ok());
-        found.duration = seconds
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-            .map(|s| s * 1000.0);
+        found.duration = seconds.map(|seconds| seconds * 1000.0);
         let suite_file = self.suites.iter().rev().find_map(|suite| suite.file.as_deref());
         found.file = get("file").or(suite_file).map(str::to_owned);
         let line = get("line").or(get("lineno")).and_then(|line| line.parse::<u32>().ok());
         found.line = if is_pytest {
-            line.map(|line| line + 1)
+            line.map(|line| line.saturating_add(1))
         } else {
-            line.filter(|line| *line > 0)
+            line
         };
         let not_run = get("status").is_some_and(|status| matches!(status, "notrun" | "skipped" | "disabled"));
         if not_run || get("result") == Some("suppressed") {

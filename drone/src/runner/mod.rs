@@ -285,6 +285,17 @@ pub fn names() -> Vec<String> {
 }
 
 impl Runner {
+    /// The runner of that name with nothing set, for [`Self::judge`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Kind::parse(name).map(|kind| Self {
+            kind,
+            args: Vec::new(),
+            script: None,
+        })
+    }
+
     /// Its name: `pytest`, `cargo`, `command`…
     #[must_use]
     pub fn name(&self) -> &str {

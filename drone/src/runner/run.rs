@@ -67,26 +67,83 @@ impl Runner {
         }
         Ok(conclude(self.kind, run.file, ended, found, run.mask))
     }
+
+    /// What [`Self::run_file`] would answer about a process that wrote `output` and `report` and ended like this: for
+    /// tests that have many reports and no processes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn judge(&self, file: &str, output: &[Output], report: &[u8], ended: Ended, mask: &Mask) -> FileReport {
+        let results = self.results();
+        let found = match results {
+            Results::Tap | Results::Text(_) => {
+                let mut follower = Follower::new(results, self.kind);
+                output.iter().for_each(|piece| follower.push(piece));
+                follower.finish()
+            }
+            _ => read_bytes(results, report, file),
+        };
+        conclude(self.kind, file, ended, found, mask)
+    }
 }
 
-/// Reads lines from the output as they come.
-enum Follower {
+/// Reads lines from the output as it comes, in pieces of any size.
+struct Follower {
+    reader: LineReader,
+    /// Of standard output and standard error: the line that the next piece goes on with.
+    partial: [String; 2],
+}
+
+enum LineReader {
     Tap { tap: Tap, trusted: bool },
     Text(Lines),
 }
 
 impl Follower {
     fn new(results: Results, kind: Kind) -> Self {
-        match results {
-            Results::Text(dialect) => Self::Text(Lines::new(dialect)),
+        let reader = match results {
+            Results::Text(dialect) => LineReader::Text(Lines::new(dialect)),
             // Any program may print a line that begins with "ok".
-            _ => Self::Tap {
+            _ => LineReader::Tap {
                 tap: Tap::default(),
                 trusted: !matches!(kind, Kind::Executable | Kind::Command),
             },
+        };
+        Self {
+            reader,
+            partial: Default::default(),
         }
     }
 
+    fn push(&mut self, piece: &Output) {
+        let partial = &mut self.partial[usize::from(piece.stream == Stream::Stderr)];
+        let join = |text: &str, partial: &mut String| {
+            let room = LINE_LIMIT.saturating_sub(partial.len());
+            partial.push_str(&text[..text.floor_char_boundary(room)]);
+        };
+        let mut lines = piece.text.split('\n');
+        join(lines.next().unwrap_or_default(), partial);
+        for text in lines {
+            self.reader.line(piece.stream, partial);
+            partial.clear();
+            join(text, partial);
+        }
+    }
+
+    fn finish(mut self) -> Found {
+        for (stream, rest) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&self.partial) {
+            if !rest.is_empty() {
+                self.reader.line(stream, rest);
+            }
+        }
+        match self.reader {
+            LineReader::Tap { tap, trusted } if trusted || tap.is_declared() => tap.finish(),
+            LineReader::Tap { .. } => Found::default(),
+            LineReader::Text(lines) => lines.finish(),
+        }
+    }
+}
+
+impl LineReader {
     fn line(&mut self, stream: Stream, line: &str) {
         match self {
             Self::Tap { tap, .. } if stream == Stream::Stdout => tap.line(line),
@@ -94,40 +151,14 @@ impl Follower {
             Self::Text(lines) => lines.line(stream, line),
         }
     }
-
-    fn finish(self) -> Found {
-        match self {
-            Self::Tap { tap, trusted } if trusted || tap.is_declared() => tap.finish(),
-            Self::Tap { .. } => Found::default(),
-            Self::Text(lines) => lines.finish(),
-        }
-    }
 }
 
 /// Passes output on and reads its lines.
 async fn follow(mut follower: Follower, mut from: mpsc::Receiver<Output>, to: &mpsc::Sender<Output>) -> Found {
-    let mut partial = [String::new(), String::new()];
     while let Some(piece) = from.recv().await {
-        let partial = &mut partial[usize::from(piece.stream == Stream::Stderr)];
-        let mut pieces = piece.text.split('\n');
-        let first = pieces.next().unwrap_or_default();
-        let join = |text: &str, partial: &mut String| {
-            let room = LINE_LIMIT.saturating_sub(partial.len());
-            partial.push_str(&text[..text.floor_char_boundary(room)]);
-        };
-        join(first, partial);
-        for text in pieces {
-            follower.line(piece.stream, partial);
-            partial.clear();
-            join(text, partial);
-        }
+        follower.push(&piece);
         // Nobody listens any more: the command goes on all the same.
         let _ = to.send(piece).await;
-    }
-    for (stream, rest) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&partial) {
-        if !rest.is_empty() {
-            follower.line(stream, rest);
-        }
     }
     follower.finish()
 }
@@ -145,23 +176,27 @@ fn read_report(results: Results, path: &Path, file: &str, is_good: bool) -> Foun
         Err(error) => return Found::unreadable(format!("the report of {file} cannot be read: {error}")),
     }
     let is_cut = bytes.len() as u64 > REPORT_LIMIT;
-    let mut found = match results {
-        Results::JestFile => json::jest(&bytes),
-        Results::RspecFile => json::rspec(&bytes),
-        Results::JunitFile => junit::read(&bytes, file),
-        Results::AnyFile if bytes.trim_ascii_start().starts_with(b"<") => junit::read(&bytes, file),
-        _ => {
-            let mut tap = Tap::default();
-            String::from_utf8_lossy(&bytes).lines().for_each(|line| tap.line(line));
-            tap.finish()
-        }
-    };
+    let mut found = read_bytes(results, &bytes, file);
     if is_cut {
         found.warnings.push(format!(
             "the report of {file} is over {REPORT_LIMIT} bytes: the rest was not read"
         ));
     }
     found
+}
+
+fn read_bytes(results: Results, bytes: &[u8], file: &str) -> Found {
+    match results {
+        Results::JestFile => json::jest(bytes),
+        Results::RspecFile => json::rspec(bytes),
+        Results::JunitFile => junit::read(bytes, file),
+        Results::AnyFile if bytes.trim_ascii_start().starts_with(b"<") => junit::read(bytes, file),
+        _ => {
+            let mut tap = Tap::default();
+            String::from_utf8_lossy(bytes).lines().for_each(|line| tap.line(line));
+            tap.finish()
+        }
+    }
 }
 
 /// Makes the result of everything that is known.
@@ -172,8 +207,10 @@ fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask)
     for fault in std::mem::take(&mut found.faults) {
         let mut case = found::case("(the file as a whole)", CaseOutcome::Errored);
         case.message = Some(fault);
-        found.cases.push(case);
+        found.add(case);
     }
+    // Cases of the file as a whole have come to those that the reader found.
+    let mut found = found.finish();
     for case in &mut found.cases {
         case.name = mask.sanitize(&case.name);
         case.message = case.message.as_deref().map(|message| mask.sanitize(message));

@@ -6,8 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::found::{Found, case, say};
-use shared::outcome::{CaseOutcome, CaseResult};
+use super::found::{DEPTH_LIMIT, Found, NAME_LIMIT, case, cut, say};
+use shared::outcome::{CaseOutcome, CaseResult, MESSAGE_LIMIT};
 
 /// Reads TAP, one line after another.
 #[derive(Debug, Default)]
@@ -44,7 +44,9 @@ struct Closed {
 #[derive(Debug)]
 struct Yaml {
     indent: usize,
+    /// The lines, as far as they can be of use.
     text: Vec<String>,
+    bytes: usize,
 }
 
 impl Tap {
@@ -59,11 +61,12 @@ impl Tap {
         if let Some(reason) = text.strip_prefix("Bail out!") {
             self.bailed = true;
             self.seen = true;
-            self.found.faults.push(format!("bailed out: {}", reason.trim()));
+            self.found.fault(format!("bailed out: {}", reason.trim()));
         } else if let Some(name) = text.strip_prefix("# Subtest") {
             self.flush();
             self.open(indent);
-            self.announced = Some((indent, unescape(name.trim_start_matches(':').trim())));
+            let name = unescape(name.trim_start_matches(':').trim());
+            self.announced = Some((indent, cut(&name, NAME_LIMIT)));
         } else if let Some(plan) = Plan::read(text) {
             self.flush();
             self.plan(indent, plan);
@@ -79,6 +82,7 @@ impl Tap {
             self.yaml = Some(Yaml {
                 indent,
                 text: Vec::new(),
+                bytes: 0,
             });
         } else if let (Some(note), Some(last)) = (text.strip_prefix('#'), &mut self.last)
             && last.outcome.is_bad()
@@ -105,7 +109,8 @@ impl Tap {
     fn open(&mut self, indent: usize) -> Option<Closed> {
         let announced = self.announced.take();
         let closed = self.close_to(Some(indent));
-        if self.levels.last().is_none_or(|level| level.indent < indent) {
+        let is_deeper = self.levels.last().is_none_or(|level| level.indent < indent);
+        if is_deeper && self.levels.len() < DEPTH_LIMIT {
             self.levels.push(Level {
                 indent,
                 name: announced.map(|(_, name)| name),
@@ -129,8 +134,7 @@ impl Tap {
                 place.extend(level.name.as_deref());
                 let place = place.join(" > ") + if place.is_empty() { "" } else { ": " };
                 self.found
-                    .faults
-                    .push(format!("{place}{plan} tests were planned, {} ran", level.points));
+                    .fault(format!("{place}{plan} tests were planned, {} ran", level.points));
             }
             closed = Some(Closed {
                 first: level.first,
@@ -169,7 +173,7 @@ impl Tap {
 
     fn point(&mut self, indent: usize, point: &Point<'_>) {
         self.seen = true;
-        let name = unescape(point.name);
+        let name = cut(&unescape(point.name), NAME_LIMIT);
         // node announces every test at the indent of its own point.
         self.announced
             .take_if(|(at, announced)| *at == indent && *announced == name);
@@ -189,7 +193,7 @@ impl Tap {
             if !closed.is_named {
                 below
                     .iter_mut()
-                    .for_each(|case| case.name = format!("{path} > {}", case.name));
+                    .for_each(|case| case.name = cut(&format!("{path} > {}", case.name), NAME_LIMIT));
             }
             // A sum is no case, unless it is bad by itself.
             if !point.outcome().is_bad() || below.iter().any(|case| case.outcome.is_bad()) {
@@ -212,12 +216,10 @@ impl Tap {
         let text = line.trim_start_matches(' ');
         if text == "..." && line.len() - text.len() <= yaml.indent {
             self.end_yaml();
-        } else {
-            yaml.text.push(
-                line.get(yaml.indent.min(line.len() - text.len())..)
-                    .unwrap_or(text)
-                    .to_owned(),
-            );
+        } else if yaml.bytes < MESSAGE_LIMIT {
+            let line = line.get(yaml.indent.min(line.len() - text.len())..).unwrap_or(text);
+            yaml.bytes += line.len() + 1;
+            yaml.text.push(line.to_owned());
         }
         true
     }

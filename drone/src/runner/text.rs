@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::found::{Found, case, cut, say};
+use super::found::{Found, TEXTS_LIMIT, case, cut, say};
 use crate::process::Stream;
 use shared::outcome::{CaseOutcome, CaseResult};
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ pub(super) struct Lines {
     current: Option<String>,
     /// Text of cases whose outcome is not known yet.
     texts: HashMap<String, String>,
+    /// Bytes that are there, names included.
+    kept: usize,
     /// The list of cases is over, and their failures are told one by one (unittest).
     in_details: bool,
     /// The framework said how many tests there are, and each time none.
@@ -48,6 +50,7 @@ impl Lines {
             index: HashMap::new(),
             current: None,
             texts: HashMap::new(),
+            kept: 0,
             in_details: false,
             counted: false,
         }
@@ -81,17 +84,30 @@ impl Lines {
     fn add(&mut self, name: &str, outcome: CaseOutcome) -> Option<&mut CaseResult> {
         let index = self.found.cases.len();
         self.found.add(case(name, outcome));
+        let case = self.found.cases.get_mut(index)?;
         self.index.insert(name.to_owned(), index);
-        self.found.cases.get_mut(index)
+        Some(case)
     }
 
     fn keep(&mut self, line: &str) {
-        if let Some(name) = &self.current {
-            let text = self.texts.entry(name.clone()).or_default();
-            if text.len() < TEXT {
-                text.push_str(&cut(line, TEXT));
-                text.push('\n');
-            }
+        let Some(name) = self.current.as_ref().filter(|_| self.kept < TEXTS_LIMIT) else {
+            return;
+        };
+        if !self.texts.contains_key(name) {
+            self.kept += name.len();
+        }
+        let text = self.texts.entry(name.clone()).or_default();
+        if text.len() < TEXT {
+            let line = cut(line, TEXT);
+            self.kept += line.len() + 1;
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(text) = self.texts.remove(name) {
+            self.kept -= name.len() + text.len();
         }
     }
 
@@ -147,7 +163,7 @@ impl Lines {
                 say(case, &reason.unwrap_or_default());
             }
             if !outcome.is_bad() {
-                self.texts.remove(name);
+                self.forget(name);
             }
             self.current = Some(name.to_owned());
         } else if text.contains("[no test files]") || text.contains("no tests to run") {
@@ -200,7 +216,7 @@ impl Lines {
             },
         };
         if let Some(name) = self.current.clone().filter(|name| !self.index.contains_key(name)) {
-            self.texts.remove(&name);
+            self.forget(&name);
             if let Some(case) = self.add(&name, outcome) {
                 say(case, reason);
             }

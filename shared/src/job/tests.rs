@@ -42,6 +42,16 @@ fn errors_say_what_to_do() {
         ("ref", json!({"branch": "a b"}), "is no name of a branch"),
         ("repo", json!({"url": " "}), "repo.url is empty"),
         ("repo", json!({"url": "--upload-pack=x"}), "is no address"),
+        (
+            "repo",
+            json!({"url": "https://me:p#ss@h/r"}),
+            "write '/', '?', '#', '@' and '%' as %2F, %3F, %23, %40 and %25",
+        ),
+        (
+            "repo",
+            json!({"url": "https://me:/pass@h/r"}),
+            "repo.url cannot be read (its port is empty)",
+        ),
         ("job_id", json!("a b"), "use 1 to 64 letters"),
         ("project", json!("nameonly"), "use owner/name"),
         ("secrets", json!({"A-B": "x"}), "no name of an environment variable"),
@@ -91,4 +101,24 @@ fn states_move_only_forward() {
             assert_eq!(from.may_become(to), legal, "{from} to {to}");
         }
     }
+}
+
+#[test]
+fn a_job_is_an_object() {
+    let error = JobData::parse(r#"[null, null, "a/b"]"#).unwrap_err().to_string();
+    assert!(error.contains("invalid type: sequence, expected an object"), "{error}");
+}
+
+#[test]
+fn a_secret_is_hidden_wherever_it_was_written_out() {
+    let mut job = minimal();
+    job["secrets"] = json!({"A": "hunter2\n", "B": "12345678", "C": "hunt", "D": "secret"});
+    job["config"] = json!({"x": {"is hunter2": [12_345_678, 0.5, "hunter"]}, "test": {"timeout": 5}});
+    job["trigger"]["message"] = "hunter2 hunt secret".into();
+    let shown = JobData::parse(&job.to_string()).unwrap().shown();
+    assert_eq!(
+        shown["config"],
+        json!({"x": {"is [secret]": ["[secret]", 0.5, "[secret]er"]}, "test": {"timeout": 5}})
+    );
+    assert_eq!(shown["trigger"]["message"], "[secret] [secret] [secret]");
 }

@@ -2,9 +2,9 @@
 //!
 //! Reading borrows from the frame and parses each message's args only when its type is known.
 
-use crate::LeaseToken;
+use crate::{LeaseToken, object::object};
 use serde::{
-    Deserialize, Serialize, Serializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::DeserializeOwned,
     ser::{SerializeMap, SerializeSeq, SerializeTuple},
 };
@@ -16,6 +16,8 @@ pub const FRAME_LIMIT: usize = 1024 * 1024;
 /// The most bytes of text that one output message should carry, so that a batch stays far below [`FRAME_LIMIT`]
 /// even if every byte of it has to be escaped.
 pub const TEXT_LIMIT: usize = 32 * 1024;
+/// The most bytes of what is said of a piece of a frame that could not be read.
+const ERROR_LIMIT: usize = 400;
 
 /// Why a frame or a message could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,15 +69,34 @@ impl<'a> Frame<'a> {
         if text.len() > FRAME_LIMIT {
             return Err(FrameError::TooLong(text.len()));
         }
-        let no_message = |error: serde_json::Error| FrameError::NoMessage(error.to_string());
-        if text.trim_start().starts_with('[') {
-            serde_json::from_str(text).map(Frame).map_err(no_message)
+        let no_message = |error: serde_json::Error| FrameError::NoMessage(short(error));
+        let read = if text.trim_start().starts_with('[') {
+            serde_json::from_str::<Vec<One<'_>>>(text)
         } else {
-            serde_json::from_str(text)
-                .map(|one| Frame(vec![one]))
-                .map_err(no_message)
-        }
+            serde_json::from_str(text).map(|one| vec![one])
+        };
+        let messages = read.map_err(no_message)?;
+        Ok(Self(messages.into_iter().map(|One(message)| message).collect()))
     }
+}
+
+/// A message that is an object.
+struct One<'a>(Message<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for One<'a> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        object(input).map(One)
+    }
+}
+
+/// The error's words, which may repeat a piece of the frame, cut to what a log can bear.
+fn short(error: serde_json::Error) -> String {
+    let mut text = error.to_string();
+    if text.len() > ERROR_LIMIT {
+        text.truncate(text.floor_char_boundary(ERROR_LIMIT));
+        text.push('…');
+    }
+    text
 }
 
 /// Joins serialized messages into frames, each at most `limit` bytes (a single message may be longer: it then stands alone).
@@ -120,7 +141,7 @@ impl<'m, 'a> Args<'m, 'a> {
             why: if self.message.args.len() <= index {
                 "it is missing".into()
             } else {
-                error.to_string()
+                short(error)
             },
         })
     }
@@ -221,13 +242,29 @@ mod tests {
                 .n,
             Some(7)
         );
-        for bad in ["", "1", "[1]", r#"{"args":[]}"#, r#"{"type":1}"#, "{", "[[]]"] {
+        for bad in [
+            "",
+            "1",
+            "[1]",
+            r#"{"args":[]}"#,
+            r#"{"type":1}"#,
+            "{",
+            "[[]]",
+            r#"[["a",[]]]"#,
+        ] {
             assert!(matches!(Frame::read(bad), Err(FrameError::NoMessage(_))), "{bad}");
         }
         assert!(matches!(
             Frame::read(&" ".repeat(FRAME_LIMIT + 1)),
             Err(FrameError::TooLong(_))
         ));
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_a_whole_frame() {
+        let long = format!("{{\"type\":\"a\",\"args\":\"{}\"}}", "ü".repeat(10_000));
+        let error = Frame::read(&long).unwrap_err().to_string();
+        assert!(error.len() < 600 && error.contains('…'), "{error}");
     }
 
     #[test]

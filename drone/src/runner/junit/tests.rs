@@ -218,3 +218,28 @@ proptest::proptest! {
         let _ = read(&sample, "x");
     }
 }
+
+#[test]
+fn suites_inside_of_suites_without_end_are_bounded() {
+    let (depth, cases) = (3000, 2000);
+    let report = format!(
+        "{}{}{}<testcase name='after'/>",
+        format!("<testsuite name='{}'>", "s".repeat(2000)).repeat(depth),
+        "<testcase classname='test' name='t'/>".repeat(cases),
+        "</testsuite>".repeat(depth)
+    );
+    let found = read(report.as_bytes(), "a.js");
+    assert_eq!(found.cases.len(), cases + 1);
+    assert!(found.cases.iter().all(|case| case.name.len() <= NAME_LIMIT + 10));
+    assert_eq!(found.cases[cases].name, "after");
+    assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+}
+
+#[test]
+fn the_last_line_number_is_no_overflow() {
+    let found = read(
+        br#"<testsuite name="pytest"><testcase name="t" line="4294967295"/></testsuite>"#,
+        "a.py",
+    );
+    assert_eq!(found.cases[0].line, Some(u32::MAX));
+}

@@ -154,3 +154,20 @@ proptest::proptest! {
         let _ = read(&lines.join("\n"));
     }
 }
+
+#[test]
+fn what_never_ends_is_bounded() {
+    let mut tap = Tap::default();
+    tap.line("not ok 1 - a");
+    tap.line("  ---");
+    (0..10_000).for_each(|_| tap.line(&"x".repeat(1000)));
+    assert!(tap.yaml.as_ref().is_some_and(|yaml| yaml.bytes < MESSAGE_LIMIT + 2000));
+    let mut tap = Tap::default();
+    for depth in 0..2000 {
+        let indent = " ".repeat(depth);
+        tap.line(&format!("{indent}# Subtest: {}", "s".repeat(500)));
+        tap.line(&format!("{indent} ok 1 - {}", "p".repeat(2000)));
+    }
+    assert!(tap.levels.len() <= DEPTH_LIMIT);
+    assert!(tap.finish().cases.iter().all(|case| case.name.len() <= NAME_LIMIT + 10));
+}
