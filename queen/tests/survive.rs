@@ -14,6 +14,10 @@ mod harness;
 mod crash;
 #[path = "survive/cut.rs"]
 mod cut;
+#[path = "survive/disk.rs"]
+mod disk;
+#[path = "survive/drone_disk.rs"]
+mod drone_disk;
 #[path = "survive/drone_killed.rs"]
 mod drone_killed;
 #[path = "survive/flood.rs"]
@@ -24,5 +28,7 @@ mod follower;
 mod proxy;
 #[path = "survive/queen_killed.rs"]
 mod queen_killed;
+#[path = "survive/store_lost.rs"]
+mod store_lost;
 #[path = "survive/world.rs"]
 mod world;

@@ -163,7 +163,9 @@ async fn nothing_is_told_that_is_not_written_and_work_goes_on_when_it_heals() {
     assert!(matches!(error, SubmitError::Down(_)), "{error}");
     assert!(error.to_string().contains("nothing was changed: try again"), "{error}");
     let mut health = engine.health();
-    health.wait_for(|healthy| !healthy).await.unwrap();
+    health.wait_for(Option::is_some).await.unwrap();
+    let why = engine.illness().unwrap_or_default();
+    assert!(why.contains("skep.db"), "{why}");
     // The drone has to say again what was not acknowledged.
     cut.cancelled().await;
     // It keeps looking whether the store is well, and turns everybody away meanwhile.
@@ -171,7 +173,7 @@ async fn nothing_is_told_that_is_not_written_and_work_goes_on_when_it_heals() {
     assert!(engine.submit(job("lost")).await.is_err());
 
     store.full.store(false, Ordering::SeqCst);
-    health.wait_for(|healthy| *healthy).await.unwrap();
+    health.wait_for(Option::is_none).await.unwrap();
     assert!(store.job(&JobId::new("lost").unwrap()).await.unwrap().is_none());
     engine.submit(job("after")).await.unwrap();
     let waiting: Vec<String> = engine

@@ -55,9 +55,6 @@ pub enum OutboxError {
         /// Why.
         error: io::Error,
     },
-    /// Neither memory nor disk takes another message.
-    #[error("the disk takes no more messages for the queen")]
-    Full,
     /// A message cannot be written as JSON.
     #[error("a message cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -94,6 +91,8 @@ struct State {
     memory_bytes: u64,
     /// Everything after `memory`.
     spill: Spill,
+    /// Everything after `spill`: the few messages that may not wait, while the disk takes nothing.
+    tail: VecDeque<Box<str>>,
 }
 
 impl Outbox {
@@ -112,6 +111,7 @@ impl Outbox {
                 memory: VecDeque::new(),
                 memory_bytes: 0,
                 spill,
+                tail: VecDeque::new(),
             }),
             bounds,
             turn: tokio::sync::Mutex::new(()),
@@ -127,7 +127,7 @@ impl Outbox {
         let _turn = self.turn.lock().await;
         loop {
             let freed = self.freed.notified();
-            if let Some(n) = self.lock().keep(&text, self.bounds, false) {
+            if let Some(n) = self.lock().keep(&text, self.bounds) {
                 self.ready.notify_one();
                 return Ok(n);
             }
@@ -139,7 +139,7 @@ impl Outbox {
     /// behind output.
     pub fn push_now<M: Serialize>(&self, message: &M, lease: Option<LeaseToken>) -> Result<u64, OutboxError> {
         let text = write(message, lease)?;
-        let n = self.lock().keep(&text, self.bounds, true).ok_or(OutboxError::Full)?;
+        let n = self.lock().keep_now(&text, self.bounds);
         self.ready.notify_one();
         Ok(n)
     }
@@ -219,29 +219,45 @@ fn write<M: Serialize>(message: &M, lease: Option<LeaseToken>) -> Result<String,
 }
 
 impl State {
-    /// Keeps a message, if there is room or it `must` be.
-    fn keep(&mut self, text: &str, bounds: Bounds, must: bool) -> Option<u64> {
-        let n = self.next;
-        let body = text.strip_suffix('}').unwrap_or(text);
-        let line: Box<str> = format!("{body},\"n\":{n}}}").into();
+    /// Keeps a message, if there is room.
+    fn keep(&mut self, text: &str, bounds: Bounds) -> Option<u64> {
+        if !self.tail.is_empty() {
+            return None;
+        }
+        let line = self.line(text);
         let size = line.len() as u64 + OVERHEAD;
         let fits = self.memory.is_empty() || self.memory_bytes + size <= bounds.memory;
         if self.spill.is_empty() && fits {
             self.memory.push_back(line);
             self.memory_bytes += size;
-        } else if !must && self.spill.bytes() + size > bounds.disk && !self.spill.is_empty() {
+        } else if self.spill.bytes() + size > bounds.disk && !self.spill.is_empty() {
             return None;
         } else if let Err(error) = self.spill.append(&line) {
-            // As good as a full disk. A control message may go to memory only while it stays in order.
+            // As good as a full disk.
             tracing::warn!(%error, "the outbox cannot spill to disk; commands wait until the queen has taken more");
-            if !(must && self.spill.is_empty()) {
-                return None;
-            }
-            self.memory.push_back(line);
-            self.memory_bytes += size;
+            return None;
         }
         self.next += 1;
-        Some(n)
+        Some(self.next - 1)
+    }
+
+    /// Keeps a message, room or not.
+    fn keep_now(&mut self, text: &str, bounds: Bounds) -> u64 {
+        let boundless = Bounds {
+            disk: u64::MAX,
+            ..bounds
+        };
+        self.keep(text, boundless).unwrap_or_else(|| {
+            self.tail.push_back(self.line(text));
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    /// The message with the next number.
+    fn line(&self, text: &str) -> Box<str> {
+        let body = text.strip_suffix('}').unwrap_or(text);
+        format!("{body},\"n\":{}}}", self.next).into()
     }
 
     /// Drops what is acknowledged, and brings back from disk what then fits.
@@ -255,7 +271,7 @@ impl State {
                 // What is on disk was never sent, so it cannot be acknowledged in good faith; it is skipped in order.
                 None => self.refill()?,
             }
-            if self.memory.is_empty() && self.spill.is_empty() {
+            if self.memory.is_empty() && self.spill.is_empty() && self.tail.is_empty() {
                 self.first = self.next;
             }
         }
@@ -264,11 +280,18 @@ impl State {
         {
             self.refill()?;
         }
+        if self.spill.is_empty() {
+            self.refill()?;
+        }
         Ok(())
     }
 
     fn refill(&mut self) -> io::Result<()> {
-        for line in self.spill.take_first()? {
+        let lines = match self.spill.is_empty() {
+            true => self.tail.drain(..).collect(),
+            false => self.spill.take_first()?,
+        };
+        for line in lines {
             self.memory_bytes += line.len() as u64 + OVERHEAD;
             self.memory.push_back(line);
         }

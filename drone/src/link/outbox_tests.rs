@@ -207,3 +207,38 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn what_answers_the_queen_is_kept_in_its_place_although_the_disk_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = open(dir.path(), 300, 10_000);
+    for text in ["first", "second"] {
+        outbox.push(&message(&text.repeat(20)), None).await.unwrap();
+    }
+    outbox.push(&message(&"on disk".repeat(20)), None).await.unwrap();
+    // No new segment can be made, and the one that there is has no room.
+    let segment = std::fs::read_dir(dir.path().join("outbox"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let away = dir.path().join("away");
+    std::fs::rename(dir.path().join("outbox"), &away).unwrap();
+    for n in [4, 5] {
+        assert_eq!(outbox.push_now(&message("answer"), None).unwrap(), n);
+    }
+    let output = message("output");
+    let waits = timeout(Duration::from_millis(10), outbox.push(&output, None));
+    assert!(waits.await.is_err(), "output must not overtake what waits");
+    std::fs::rename(&away, dir.path().join("outbox")).unwrap();
+    assert!(segment.path().exists());
+    let mut cursor = outbox.cursor();
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        seen.extend(numbers(&cursor.frame().await));
+        outbox.ack(seen[seen.len() - 1]).unwrap();
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    assert_eq!(outbox.push(&message("output"), None).await.unwrap(), 6);
+    assert_eq!(outbox.waiting(), 1);
+}

@@ -26,7 +26,7 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the drone is silent before it says that it lives, and how often it asks the queen for a sign of life.
+/// How often the drone says that it lives, and asks the queen for a sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long the queen may be silent before the connection counts as dead.
 const DEAD: Duration = Duration::from_secs(45);
@@ -203,8 +203,10 @@ where
     while sent.is_ok() {
         sent = tokio::select! {
             frame = cursor.frame() => sink.send(Message::text(frame)).await,
-            _ = ask.tick() => sink.send(Message::Ping(Default::default())).await,
-            () = time::sleep(KEEP_ALIVE) => send_agent(sink, &Agent::KeepAlive {}).await,
+            _ = ask.tick() => match send_agent(sink, &Agent::KeepAlive {}).await {
+                Ok(()) => sink.send(Message::Ping(Default::default())).await,
+                error => error,
+            },
         };
     }
     End::Lost(sent.err().map_or_else(String::new, |error| error.to_string()))
@@ -277,3 +279,7 @@ fn closed(queen: &str, frame: Option<CloseFrame>) -> End {
     }
     End::Lost(format!("the queen closed the connection: {reason}"))
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -85,10 +85,10 @@ pub(super) async fn readyz(State(context): State<Context>) -> Answer<&'static st
     if context.shutdown.is_cancelled() {
         return Err(not("the queen stops".into()));
     }
-    if !context.engine.is_healthy() {
-        return Err(not(
-            "the last write failed; the queen rebuilds from its store: its log says why".into(),
-        ));
+    if let Some(why) = context.engine.illness() {
+        return Err(not(format!(
+            "the queen cannot write, takes no work and tries again by itself: {why}"
+        )));
     }
     let ping = context.store.ping().await;
     ping.map_err(|error| not(format!("the store does not answer: {error}")))?;

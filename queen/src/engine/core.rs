@@ -66,7 +66,7 @@ pub(super) struct Core {
     pub work: Work,
     pub changed_jobs: BTreeSet<JobId>,
     pub changed_drones: BTreeSet<DroneId>,
-    pub healthy: watch::Sender<bool>,
+    pub ill: watch::Sender<Option<String>>,
 }
 
 /// Restores what is unfinished and starts the engine. The task ends after `shutdown`, when all that was taken is written.
@@ -78,12 +78,12 @@ pub async fn start(
 ) -> Result<(Engine, JoinHandle<()>), StoreError> {
     let restored = store.restore().await?;
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let (healthy, health) = watch::channel(true);
+    let (ill, illness) = watch::channel(None);
     let engine = Engine {
         requests,
         budget: Arc::new(Semaphore::new(BUDGET)),
         store: Arc::clone(&store),
-        healthy: health,
+        illness,
     };
     let mut core = Core {
         store,
@@ -99,7 +99,7 @@ pub async fn start(
         work: Work::default(),
         changed_jobs: BTreeSet::new(),
         changed_drones: BTreeSet::new(),
-        healthy,
+        ill,
     };
     core.rebuild(restored);
     let task = tokio::spawn(core.run(inbox, shutdown));
@@ -112,10 +112,10 @@ impl Core {
             match self.serve(&mut inbox, &shutdown).await {
                 Ok(()) => return,
                 Err(error) => {
+                    self.ill.send_replace(Some(error.to_string()));
                     tracing::error!(%error, "a write failed: nothing of it was told, the queen rebuilds from the store");
                 }
             }
-            let _ = self.healthy.send(false);
             for link in self.links.values() {
                 link.outbound.cut.cancel();
             }
@@ -124,7 +124,7 @@ impl Core {
                 Some(restored) => self.rebuild(restored),
                 None => return,
             }
-            let _ = self.healthy.send(true);
+            self.ill.send_replace(None);
             tracing::info!("the store is well again");
         }
     }
@@ -178,7 +178,10 @@ impl Core {
             };
             match attempt.await {
                 Ok(restored) => return Some(restored),
-                Err(error) => tracing::warn!(%error, "the store is not well yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "the store is not well yet");
+                    self.ill.send_replace(Some(error.to_string()));
+                }
             }
             let until = tokio::time::sleep(pause);
             tokio::pin!(until);

@@ -128,7 +128,7 @@ pub struct Engine {
     requests: mpsc::Sender<Request>,
     budget: Arc<Semaphore>,
     store: Arc<dyn Store>,
-    healthy: watch::Receiver<bool>,
+    illness: watch::Receiver<Option<String>>,
 }
 
 impl Engine {
@@ -227,16 +227,16 @@ impl Engine {
         let _ = self.requests.send(Request::Gone { session, reason }).await;
     }
 
-    /// True while writes succeed.
+    /// Why the queen cannot write; `None` while she can.
     #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        *self.healthy.borrow()
+    pub fn illness(&self) -> Option<String> {
+        self.illness.borrow().clone()
     }
 
-    /// Changes of [`Engine::is_healthy`].
+    /// Changes of [`Engine::illness`].
     #[must_use]
-    pub fn health(&self) -> watch::Receiver<bool> {
-        self.healthy.clone()
+    pub fn health(&self) -> watch::Receiver<Option<String>> {
+        self.illness.clone()
     }
 
     /// Where durable things are read.

@@ -126,9 +126,13 @@ async fn hello(stream: &mut SplitStream<WebSocket>) -> Result<(Hello, Option<Str
     Ok((hello, more.then_some(first)))
 }
 
+/// The next text. Every frame is a sign of life.
 async fn next_text(stream: &mut SplitStream<WebSocket>) -> Result<String, String> {
     loop {
-        match stream.next().await {
+        let Ok(frame) = tokio::time::timeout(SILENCE, stream.next()).await else {
+            return Err(format!("it said nothing for {} s", SILENCE.as_secs()));
+        };
+        match frame {
             Some(Ok(WsMessage::Text(text))) => return Ok(text.as_str().to_owned()),
             Some(Ok(WsMessage::Binary(_))) => return Err("binary frames are not part of the protocol".into()),
             Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => {}
@@ -182,10 +186,9 @@ impl Reader<'_> {
             return reason;
         }
         loop {
-            let text = match tokio::time::timeout(SILENCE, next_text(stream)).await {
-                Ok(Ok(text)) => text,
-                Ok(Err(reason)) => return reason,
-                Err(_) => return format!("it said nothing for {} s", SILENCE.as_secs()),
+            let text = match next_text(stream).await {
+                Ok(text) => text,
+                Err(reason) => return reason,
             };
             if let Err(reason) = self.frame(&text).await {
                 return reason;

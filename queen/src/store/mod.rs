@@ -23,6 +23,7 @@ pub use sqlite::SqliteStore;
 use async_trait::async_trait;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
+use sqlx::migrate::MigrateError;
 use std::path::PathBuf;
 
 /// Why the store could not do what was asked.
@@ -67,8 +68,16 @@ pub enum StoreError {
     #[error("the write was refused: {0}")]
     Refused(String),
     /// The database said no.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {0}{advice}", advice = advice(.0))]
     Database(#[from] sqlx::Error),
+    /// The database's file is not the one that was opened.
+    #[error("{} {what}", path.display())]
+    Moved {
+        /// Which.
+        path: PathBuf,
+        /// What became of it, and what to do.
+        what: &'static str,
+    },
     /// What was read makes no sense.
     #[error("the database holds {what} that cannot be read: {why}")]
     Corrupt {
@@ -85,6 +94,25 @@ pub enum StoreError {
         /// Why.
         error: std::io::Error,
     },
+}
+
+/// What to do about an error of a database, where its own words do not say it.
+fn advice(error: &sqlx::Error) -> &'static str {
+    if let sqlx::Error::Migrate(error) = error
+        && let MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) = &**error
+    {
+        return advice(inner);
+    }
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // SQLite's codes are numbers, with the kind in the last byte.
+    let kind = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    match kind {
+        Some(13) => ": free space where the data directory is",
+        Some(8 | 14) => ": the queen must be able to read and write its data directory",
+        Some(10) => ": look at the disk that holds the data directory",
+        Some(11 | 26) => ": the file is damaged: stop the queen and put back a backup of the data directory",
+        _ => "",
+    }
 }
 
 /// The durable side of a queen. Every call is safe to abandon half-way: what it does happens wholly or not at all.

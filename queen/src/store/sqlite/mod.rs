@@ -10,6 +10,7 @@ mod history;
 mod jobs;
 mod list;
 mod open;
+mod place;
 mod restore;
 mod retention;
 mod search;
@@ -60,7 +61,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        write::ping(&self.0.writer).await
+        write::ping(&self.0).await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<StoredJob>, StoreError> {

@@ -2,6 +2,7 @@
 //!
 //! Order matters: nothing is changed before the directory is ours alone and its schema is one that this program knows.
 
+use super::place::Place;
 use crate::store::{
     StoreError,
     home::{Home, KEY_CHECK, at, owned},
@@ -46,6 +47,8 @@ pub struct Opened {
     pub readers: SqlitePool,
     /// Encrypts secrets.
     pub sealer: Sealer,
+    /// The database's file.
+    pub place: Place,
     /// Keeps the directory ours.
     _home: Home,
 }
@@ -88,6 +91,7 @@ pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
         writer,
         readers,
         sealer,
+        place: Place::of(&database)?,
         _home: home,
     })
 }

@@ -22,7 +22,8 @@ pub async fn commit(opened: &Opened, batch: &Batch) -> Result<(), StoreError> {
         };
         write.all(batch).await
     })
-    .await
+    .await?;
+    opened.place.check()
 }
 
 /// Does all of `work` in one transaction, or nothing of it.
@@ -124,9 +125,9 @@ impl Write<'_> {
 }
 
 /// Writes and reads one row, as cheaply as can be: is the database well?
-pub async fn ping(writer: &SqlitePool) -> Result<(), StoreError> {
+pub async fn ping(opened: &Opened) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1")
-        .execute(writer)
+        .execute(&opened.writer)
         .await?;
-    Ok(())
+    opened.place.check()
 }
