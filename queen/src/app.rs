@@ -8,7 +8,7 @@ use crate::{
     engine::{self, Engine},
     housekeeping,
     repositories::Repositories,
-    store::{SqliteStore, Store, StoreError},
+    store::{self, Store, StoreError},
 };
 use axum::serve::Listener;
 use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -96,7 +96,7 @@ pub struct App<L = Port> {
 impl App {
     /// Opens the store, binds the address and starts the engine and the housekeeping. Nothing is served before [`App::serve`].
     pub async fn start(config: Config) -> Result<Self, AppError> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data).await?);
+        let store = store::open(&config.data, config.database.as_ref()).await?;
         if !config.listen.ip().is_loopback() && store.tokens().await?.is_empty() {
             return Err(AppError::NoToken(config.listen));
         }

@@ -1,5 +1,6 @@
 //! The queen's settings, typed and checked once; whoever needs one is given it.
 
+use crate::store::Address;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything that can be set.
@@ -9,6 +10,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything durable is kept.
     pub data: PathBuf,
+    /// A PostgreSQL database for what else would be in a file of `data`; the key and repositories stay there.
+    pub database: Option<Address>,
     /// Address under which people reach the queen, for links; absent: the address that it listens on.
     pub public_url: Option<String>,
     /// How long a drone may be away before its work goes elsewhere.
@@ -57,6 +60,7 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data,
+            database: None,
             public_url: None,
             grace: DEFAULT_GRACE,
             require_token: false,

@@ -1,6 +1,12 @@
 //! `queen token`: over the API, or straight in the data directory, so that the first token can be made before serving.
 
-use super::{Failure, Global, client::encode, exit, report, say, say_json, serve::data_dir, table};
+use super::{
+    Failure, Global,
+    client::encode,
+    exit, report, say, say_json,
+    serve::{self, data_dir},
+    table,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Cell;
 use queen::{
@@ -8,10 +14,10 @@ use queen::{
         tokens::{Minted, TokenRequest, mint},
         view::{NewToken, TokenView},
     },
-    store::{AccessRole, SqliteStore, Store, StoreError},
+    store::{self, AccessRole, Store, StoreError},
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Flags of `queen token`.
 #[derive(Debug, Args)]
@@ -21,6 +27,15 @@ pub struct TokenArgs {
     /// The queen's data directory, if no queen serves it yet [default: ~/.local/share/skep/queen]
     #[arg(long, global = true, value_name = "DIR", env = "QUEEN_DATA")]
     data: Option<PathBuf>,
+    /// The queen's PostgreSQL database, if she has one and none serves it yet
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "QUEEN_DATABASE",
+        hide_env_values = true
+    )]
+    database: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,7 +90,11 @@ pub async fn token(global: &Global, args: TokenArgs) -> Result<u8, Failure> {
                 global.client()?.post("tokens", &TokenRequest { name, role }).await?
             } else {
                 let Minted { token, hash, value } = mint(&name, role.into());
-                open(args.data).await?.add_token(&token, hash).await.map_err(failed)?;
+                open(args.data, args.database.as_deref())
+                    .await?
+                    .add_token(&token, hash)
+                    .await
+                    .map_err(failed)?;
                 NewToken {
                     id: token.id,
                     role: token.role,
@@ -93,7 +112,11 @@ pub async fn token(global: &Global, args: TokenArgs) -> Result<u8, Failure> {
             let tokens: Vec<TokenView> = if global.address().is_some() {
                 global.client()?.get("tokens").await?
             } else {
-                let tokens = open(args.data).await?.tokens().await.map_err(failed)?;
+                let tokens = open(args.data, args.database.as_deref())
+                    .await?
+                    .tokens()
+                    .await
+                    .map_err(failed)?;
                 tokens.into_iter().map(TokenView::of).collect()
             };
             list(global, &tokens)?;
@@ -103,7 +126,11 @@ pub async fn token(global: &Global, args: TokenArgs) -> Result<u8, Failure> {
                 global.client()?.delete(&format!("tokens/{}", encode(&id))).await?;
                 true
             } else {
-                open(args.data).await?.remove_token(&id).await.map_err(failed)?
+                open(args.data, args.database.as_deref())
+                    .await?
+                    .remove_token(&id)
+                    .await
+                    .map_err(failed)?
             };
             if !gone {
                 return Err(Failure::new(
@@ -142,17 +169,16 @@ fn list(global: &Global, tokens: &[TokenView]) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn open(data: Option<PathBuf>) -> Result<SqliteStore, Failure> {
-    let data = data_dir(data)?;
-    SqliteStore::open(&data).await.map_err(|error| match error {
-        StoreError::InUse(_) => Failure::new(
-            exit::FAILED,
-            format!(
-                "a queen serves {}: ask it, with --queen URL or QUEEN_URL",
-                data.display()
-            ),
-        ),
-        other => failed(other),
+async fn open(data: Option<PathBuf>, database: Option<&str>) -> Result<Arc<dyn Store>, Failure> {
+    let (data, address) = (data_dir(data)?, serve::database(database)?);
+    store::open(&data, address.as_ref()).await.map_err(|error| {
+        let served = match error {
+            StoreError::InUse(_) => data.display().to_string(),
+            StoreError::Taken(place) => place,
+            other => return failed(other),
+        };
+        let advice = format!("a queen serves {served}: ask it, with --queen URL or QUEEN_URL");
+        Failure::new(exit::FAILED, advice)
     })
 }
 

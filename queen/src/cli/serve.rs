@@ -5,6 +5,7 @@ use clap::Args;
 use queen::{
     app::App,
     config::{Config, DEFAULT_GRACE, DEFAULT_LISTEN},
+    store::{Address, StoreError},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ pub struct ServeArgs {
     /// Where everything durable is kept [default: ~/.local/share/skep/queen]
     #[arg(long, value_name = "DIR", env = "QUEEN_DATA")]
     data: Option<PathBuf>,
+    /// A PostgreSQL database, postgres://USER:PASSWORD@HOST:PORT/NAME, instead of a file in the data directory. In the
+    /// environment the password is hidden from other users of this machine
+    #[arg(long, value_name = "URL", env = "QUEEN_DATABASE", hide_env_values = true)]
+    database: Option<String>,
     /// Address under which people reach the queen, for links [default: the address that it listens on]
     #[arg(long, value_name = "URL", env = "QUEEN_PUBLIC_URL")]
     public_url: Option<String>,
@@ -53,23 +58,33 @@ pub fn data_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The database that was named.
+pub fn database(named: Option<&str>) -> Result<Option<Address>, Failure> {
+    let address = named.map(str::parse).transpose();
+    address.map_err(|error: StoreError| Failure::new(exit::FAILED, error))
+}
+
 /// Serves until a signal comes.
 pub async fn serve(args: ServeArgs) -> Result<u8, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let config = Config {
         listen: args.listen,
         data: data_dir(args.data)?,
+        database: database(args.database.as_deref())?,
         public_url: args.public_url,
         grace: Duration::from_secs(args.grace),
         require_token: args.require_token,
         keep: args.keep.into(),
     };
-    let data = config.data.clone();
+    let (data, database) = (config.data.clone(), config.database.clone());
     let app = App::start(config)
         .await
         .map_err(|error| Failure::new(exit::FAILED, error))?;
     say(&format!("queen {} listens on {}", env!("CARGO_PKG_VERSION"), app.url()));
     say(&format!("data: {}", data.display()));
+    if let Some(database) = database {
+        say(&format!("database: {}", database.place()));
+    }
     let shutdown = CancellationToken::new();
     let mut serving = std::pin::pin!(app.serve(shutdown.clone()));
     let failed = |error| Failure::new(exit::FAILED, error);

@@ -24,7 +24,10 @@ use async_trait::async_trait;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
 use sqlx::migrate::MigrateError;
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -104,15 +107,28 @@ fn advice(error: &sqlx::Error) -> &'static str {
         return advice(inner);
     }
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    // SQLite's codes are numbers, with the kind in the last byte.
-    let kind = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    let code = code.unwrap_or_default();
+    // PostgreSQL's codes have five characters; SQLite's are shorter numbers, with the kind in the last byte.
+    let kind = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff);
     match kind {
+        None if code == "53100" => ": free space where PostgreSQL keeps its data",
         Some(13) => ": free space where the data directory is",
         Some(8 | 14) => ": the queen must be able to read and write its data directory",
         Some(10) => ": look at the disk that holds the data directory",
         Some(11 | 26) => ": the file is damaged: stop the queen and put back a backup of the data directory",
         _ => "",
     }
+}
+
+/// Opens the store of the data directory `dir`: the database at `address`, or without one SQLite in the directory.
+///
+/// # Errors
+/// Those of [`PgStore::open`] and [`SqliteStore::open`].
+pub async fn open(dir: &Path, address: Option<&Address>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match address {
+        Some(address) => Arc::new(PgStore::open(dir, address).await?),
+        None => Arc::new(SqliteStore::open(dir).await?),
+    })
 }
 
 /// The durable side of a queen. Every call is safe to abandon half-way: what it does happens wholly or not at all.
