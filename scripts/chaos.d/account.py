@@ -8,7 +8,6 @@ import dataclasses
 import re
 
 COUNTS = (
-    "jobs",
     "files",
     "files with a result",
     "files without one",
@@ -72,7 +71,6 @@ class Account:
 
     def job(self, job, view, files, events):
         """`events`: (event, its text) from the first to the last, `files` and `view` as the API shows them."""
-        self.counts["jobs"] += 1
         self.states[view["state"]] += 1
 
         def broken(text):
@@ -289,7 +287,8 @@ class Account:
             lost = sum(1 for c in tries if not c.result or c.result.get("died") or c.result["outcome"] == "crashed")
             if not (outcome == "crashed" and lost >= 3):
                 last = max(results, key=lambda command: command.attempt)
-                broken(f"{path} is {outcome}, and must be {' or '.join(file.outcomes)}; its last result is {last.result['outcome']}, {lost} attempts were lost")
+                known = " or ".join(file.outcomes)
+                broken(f"{path} is {outcome}, and must be {known}; its last result is {last.result['outcome']}, {lost} attempts were lost")
 
     def deploys(self, jobs, ledger):
         """How often each deploy was begun and ended; twice is what must never be."""

@@ -16,8 +16,9 @@ async def _open(base, method, path, body):
     url = urllib.parse.urlsplit(base)
     reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=LIMIT)
     text = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nhost: {url.netloc}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
-    writer.write(head.encode() + text)
+    fields = {"host": url.netloc, "connection": "close", "content-type": "application/json", "content-length": len(text)}
+    head = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    writer.write("\r\n".join(head).encode() + text)
     await writer.drain()
     return reader, writer
 

@@ -37,7 +37,7 @@ WEIGHTS = {
     "client-reset": 6,
 }
 DISK = {"queen-disk-full": 7, "drone-disk-full": 8}
-POSTGRES = {"postgres-fast": 6, "postgres-immediate": 7, "postgres-backend-kill": 4}
+POSTGRES = {"postgres-fast": 6, "postgres-immediate": 7, "postgres-stop": 5, "postgres-backend-kill": 4}
 POSTGRES_DISK = {"postgres-disk-full": 4}
 # One file is hit at most so often: three dead processes make it poison, which is another thing to be shown.
 HITS = 1
@@ -234,6 +234,13 @@ class Hands:
                         await postgres.stop(signal.SIGINT if what == "fast" else signal.SIGQUIT)
                         await asyncio.sleep(fault.between(0.2, 4))
                         await postgres.start()
+                    case "stop":
+                        processes = [postgres.program.pid, *self._backends()]
+                        _signal(processes, signal.SIGSTOP)
+                        try:
+                            await asyncio.sleep(fault.between(0.5, 6))
+                        finally:
+                            _signal(processes, signal.SIGCONT)
                     case "disk-full":
                         postgres.disk.fill()
                         try:
@@ -242,7 +249,8 @@ class Hands:
                             postgres.disk.free()
                         await postgres.start_if_down()
                     case "backend-kill":
-                        self._kill_backend(random.Random(fault.seed))
+                        if backends := self._backends():
+                            _signal([random.Random(fault.seed).choice(backends)], signal.SIGKILL)
                         await postgres.start_if_down()
                 async with self.queen.lock:
                     await self.queen.ready()
@@ -250,12 +258,11 @@ class Hands:
                 self.queen.excuses -= 1
         return "PostgreSQL"
 
-    def _kill_backend(self, chance):
+    def _backends(self):
+        """The processes of PostgreSQL that serve the queen."""
         pid = self.postgres.program.pid
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        backends = [int(child) for child in children if b"postgres: skep" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()]
-        if backends:
-            os.kill(chance.choice(sorted(backends)), signal.SIGKILL)
+        return sorted(int(child) for child in children if b"postgres: skep" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes())
 
     async def _process(self, fault, whom, what):
         """A test's first process, or one of its children that only waits; None if none came by in time."""
@@ -288,3 +295,11 @@ class Hands:
             keeper.disk.free()
         if self.postgres:
             self.postgres.disk.free()
+
+
+def _signal(processes, number):
+    for pid in processes:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass

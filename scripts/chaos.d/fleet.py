@@ -225,7 +225,8 @@ class Postgres:
         return ("setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", "--pdeathsig=KILL")
 
     async def make(self):
-        command = [*self._as_user(), self.bin() / "initdb", "--pgdata", self.data, "--username", "skep", "--auth", "trust", "--encoding", "UTF8", "--no-sync"]
+        how = ("--username", "skep", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+        command = [*self._as_user(), self.bin() / "initdb", "--pgdata", self.data, *how]
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, cwd=self.home)
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed:\n{done.stderr.decode()}")

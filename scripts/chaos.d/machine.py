@@ -173,7 +173,8 @@ class Disk:
     def __init__(self, folder, size):
         self.folder = folder
         folder.mkdir(parents=True)
-        self.can_fill = is_inside() and subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", folder], capture_output=True).returncode == 0
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", folder]
+        self.can_fill = is_inside() and subprocess.run(mount, capture_output=True).returncode == 0
 
     def fill(self):
         """Leaves no byte free."""
