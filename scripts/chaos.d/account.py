@@ -160,8 +160,8 @@ class Account:
         self.counts["commands"] += 1
         codes = script.code if isinstance(script.code, tuple) else (script.code,)
         whole = command.ended and command.code in codes and not (command.code >= 128 and self._was_hit(job, command))
-        if script.code is None:
-            # Stopped at its time limit, by a clock that this script stops too now and then.
+        if command.result and command.result["outcome"] == "timedout":
+            # By a clock that this script stops too now and then.
             whole = False
         if not whole:
             self.counts["commands cut short"] += 1

@@ -102,21 +102,19 @@ impl Job {
         lease.until = Some(self.row.next_num);
     }
 
-    /// The first number for the cleanup under a lease.
-    pub(crate) fn cleanup_num(&mut self, token: LeaseToken) -> Num {
-        if let Some(kept) = self.leases.get(&token).and_then(|lease| lease.cleanup) {
-            return kept;
+    /// What [`Self::reserve`] kept under a lease of an earlier queen: it follows the numbers of the preparation.
+    pub(crate) fn reserved(&self, lease: &mut Lease) {
+        if let Some(plan) = &self.row.plan {
+            let first = lease.row.num.0.saturating_add(plan.prepare_commands);
+            lease.cleanup = Some(Num(first));
+            lease.until = Some(Num(first.saturating_add(plan.cleanup_commands)));
         }
-        // Whoever alone numbers the job's commands goes on from where they are.
-        let Some(plan) = &self.row.plan else {
-            return self.row.next_num;
-        };
-        // The kept one was lost with the memory of an earlier queen.
-        let num = self.take_nums(plan.cleanup_commands);
-        if let Some(lease) = self.leases.get_mut(&token) {
-            lease.cleanup = Some(num);
-        }
-        num
+    }
+
+    /// The first number for the cleanup under a lease; whoever alone numbers the job's commands goes on from where they are.
+    pub(crate) fn cleanup_num(&self, token: LeaseToken) -> Num {
+        let kept = self.leases.get(&token).and_then(|lease| lease.cleanup);
+        kept.unwrap_or(self.row.next_num)
     }
 
     /// The files are listed: from here on others number commands too, so the home drone gets its share for cleanup.

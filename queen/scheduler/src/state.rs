@@ -125,6 +125,7 @@ impl State {
                     && !lease.row.closing
                     && job.row.deploy_given
                     && job.row.deploy_code.is_none();
+                job.reserved(&mut lease);
                 job.leases.insert(lease.row.token, lease);
             }
         }

@@ -88,7 +88,14 @@ fn numbers_of_commands_never_clash_and_bad_ones_are_dropped() {
     let num = world.files("j")[0].num.unwrap();
     assert!(world.state.started_num(&job_id("j"), &drone_id("a"), num));
     assert!(!world.state.started_num(&job_id("j"), &drone_id("a"), Num(num.0 + 1)));
-    let cleanup = |action: &Action| match action {
+    let passed = done(&world, FileOutcome::Passed, false);
+    let told = world.says("a", "j", passed).iter().find_map(cleanup).unwrap();
+    assert!(told < num, "kept for the home drone when the files were listed");
+}
+
+/// The number that a drone is told to clean up from.
+fn cleanup(action: &Action) -> Option<Num> {
+    match action {
         Action::Send {
             message:
                 ToDrone::JobPhase {
@@ -99,10 +106,22 @@ fn numbers_of_commands_never_clash_and_bad_ones_are_dropped() {
             ..
         } => Some(*num),
         _ => None,
+    }
+}
+
+#[test]
+fn numbers_that_are_kept_for_a_cleanup_are_kept_by_the_next_queen_too() {
+    let told = |restart: bool| {
+        let mut world = begun(0);
+        if restart {
+            world.restart_queen();
+            world.connect(&drone_id("a"), false);
+        }
+        let passed = done(&world, FileOutcome::Passed, false);
+        world.says("a", "j", passed).iter().find_map(cleanup)
     };
-    let passed = done(&world, FileOutcome::Passed, false);
-    let told = world.says("a", "j", passed).iter().find_map(cleanup).unwrap();
-    assert!(told < num, "kept for the home drone when the files were listed");
+    // Taken anew, one could be the number that a deploy was told to go on from.
+    assert_eq!(told(true), told(false));
 }
 
 #[test]
