@@ -3,6 +3,9 @@
 //! Files that ended badly without a case that says so get a case of their own, so that no reader of the report takes a
 //! broken file for a passed one.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     error::{Answer, ApiError},
     extract::InJob,

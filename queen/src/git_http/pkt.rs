@@ -25,8 +25,11 @@ pub(super) fn read(body: &mut dyn Read) -> Result<Option<Pkt>, GitHttpError> {
         return Ok(None);
     }
     body.read_exact(&mut length[1..])?;
+    // The parser of numbers would take a sign as well.
+    let is_hex = length.iter().all(u8::is_ascii_hexdigit);
     let length = std::str::from_utf8(&length)
         .ok()
+        .filter(|_| is_hex)
         .and_then(|text| usize::from_str_radix(text, 16).ok())
         .ok_or_else(|| bad("a packet begins with four hexadecimal digits"))?;
     match length {
@@ -43,9 +46,12 @@ pub(super) fn read(body: &mut dyn Read) -> Result<Option<Pkt>, GitHttpError> {
     Ok(Some(Pkt::Line(line)))
 }
 
-/// Writes one packet.
+/// Writes one packet; what does not fit into one is an error, not a packet that nobody can read.
 pub(super) fn write(out: &mut dyn Write, parts: &[&[u8]]) -> io::Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a packet is too long"));
+    }
     write!(out, "{:04x}", length + 4)?;
     parts.iter().try_for_each(|part| out.write_all(part))
 }

@@ -20,6 +20,8 @@ pub(super) const CAPABILITIES: &str = "report-status delete-refs side-band-64k o
 
 /// No push moves more refs.
 const COMMAND_LIMIT: usize = 10_000;
+/// The most bytes of a ref's name; libgit2 repeats the name in its errors, and each has to fit into a packet.
+const NAME_LIMIT: usize = 1000;
 
 #[derive(Debug)]
 struct Command {
@@ -120,6 +122,9 @@ fn read_commands(body: &mut dyn Read) -> Result<(Vec<Command>, String), GitHttpE
 }
 
 fn forbidden(name: &str) -> Option<String> {
+    if name.len() > NAME_LIMIT {
+        return Some(format!("a ref's name has at most {NAME_LIMIT} bytes"));
+    }
     if !Reference::is_valid_name(name) {
         return Some("no valid name of a ref".to_owned());
     }

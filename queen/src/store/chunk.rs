@@ -147,6 +147,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*};
 
     fn event(seq: u64, at: i64, line: &str) -> Event {
         Event {
@@ -214,5 +215,56 @@ mod tests {
             assert!(window.take(1, bad).unwrap_err().to_string().contains("events"));
         }
         assert!(unpack(b"nonsense", 9).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_window_over_any_rows_has_its_events(
+            events in vec((any::<i64>(), "[^\n]{0,40}", 1..3000_usize), 0..30),
+            epoch in any::<i64>(),
+            first in 1..1_000_000_u64,
+            from in 0..40_u64,
+            length in 0..40_u64,
+            limit in prop_oneof![Just(0), 0..200_000_usize, Just(usize::MAX)],
+        ) {
+            let events: Vec<Event> = (first..)
+                .zip(events)
+                .map(|(seq, (at, line, times))| event(seq, at, &line.repeat(times)))
+                .collect();
+            let mut text = String::new();
+            write(&mut text, Timestamp(epoch), &events);
+            let (pieces, rest) = cut(&text, first);
+            prop_assert!(pieces.iter().all(|piece| piece.range.len() >= CHUNK));
+            prop_assert!(rest.as_ref().is_none_or(|rest| rest.range.len() < CHUNK));
+            let (from, to) = (first + from, first + from + length);
+            let mut window = Window::new(JobId::new("j").unwrap(), Timestamp(epoch), Seq(from), Seq(to), limit);
+            for piece in pieces.iter().chain(&rest) {
+                let row = &text.as_bytes()[piece.range.clone()];
+                let row = unpack(&pack(row).unwrap(), row.len()).unwrap();
+                if !window.take(piece.first, &row).unwrap() {
+                    break;
+                }
+            }
+            let got = window.into_events();
+            let wanted: Vec<_> = events.iter().filter(|event| (from..=to).contains(&event.seq.0)).collect();
+            prop_assert!(got.len() <= wanted.len());
+            for (got, wanted) in got.iter().zip(&wanted) {
+                prop_assert_eq!((got.seq, got.at, &got.line), (wanted.seq, wanted.at, &wanted.line));
+            }
+            prop_assert!(!got.is_empty() || wanted.is_empty(), "at least one");
+            prop_assert!(got.len() == wanted.len() || limit < usize::MAX);
+        }
+
+        #[test]
+        fn any_row_is_read_or_refused(text in prop_oneof![
+            vec(any::<u8>(), 0..200),
+            "[-+0-9 {}\n]{0,60}".prop_map(String::into_bytes),
+        ]) {
+            let mut window = Window::new(JobId::new("j").unwrap(), Timestamp(i64::MIN), Seq(1), Seq(9), 99);
+            if let Err(error) = window.take(1, &text) {
+                prop_assert!(error.to_string().contains("events that cannot be read"));
+            }
+            let _ = unpack(&text, 1000);
+        }
     }
 }
