@@ -24,6 +24,8 @@ mod drone_killed;
 mod flood;
 #[path = "survive/follower.rs"]
 mod follower;
+#[path = "survive/leave.rs"]
+mod leave;
 #[path = "survive/proxy.rs"]
 mod proxy;
 #[path = "survive/queen_killed.rs"]

@@ -87,6 +87,8 @@ struct State {
     first: u64,
     /// The next number to give.
     next: u64,
+    /// The last message that is not only an answer to the queen.
+    said: u64,
     memory: VecDeque<Box<str>>,
     memory_bytes: u64,
     /// Everything after `memory`.
@@ -108,6 +110,7 @@ impl Outbox {
             state: Mutex::new(State {
                 first: 1,
                 next: 1,
+                said: 0,
                 memory: VecDeque::new(),
                 memory_bytes: 0,
                 spill,
@@ -127,7 +130,7 @@ impl Outbox {
         let _turn = self.turn.lock().await;
         loop {
             let freed = self.freed.notified();
-            if let Some(n) = self.lock().keep(&text, self.bounds) {
+            if let Some(n) = self.lock().keep_said(&text, self.bounds) {
                 self.ready.notify_one();
                 return Ok(n);
             }
@@ -184,15 +187,20 @@ impl Outbox {
         }
     }
 
-    /// Returns when every message is acknowledged.
+    /// Returns when every message is acknowledged that is more than an answer to the queen.
     pub async fn flushed(&self) {
         loop {
             let freed = self.freed.notified();
-            if self.waiting() == 0 {
+            if self.is_flushed() {
                 return;
             }
             freed.await;
         }
+    }
+
+    fn is_flushed(&self) -> bool {
+        let state = self.lock();
+        state.first > state.said
     }
 
     /// A reader from the first message that is not acknowledged. Only one at a time is woken.
@@ -239,6 +247,13 @@ impl State {
         }
         self.next += 1;
         Some(self.next - 1)
+    }
+
+    /// Keeps a message that matters also when the drone has left.
+    fn keep_said(&mut self, text: &str, bounds: Bounds) -> Option<u64> {
+        let n = self.keep(text, bounds)?;
+        self.said = n;
+        Some(n)
     }
 
     /// Keeps a message, room or not.

@@ -78,6 +78,8 @@ pub enum DroneInput {
     Resume(Resume),
     /// Its connection is gone. Its grace begins.
     Disconnected,
+    /// It has said goodbye and does not come back as the one that it is: there is no grace to wait for.
+    Left,
     /// An operator wants it drained, or takes that back.
     Drain(bool),
     /// It speaks of a job.

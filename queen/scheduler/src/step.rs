@@ -54,6 +54,10 @@ impl State {
             DroneInput::Info(info) => self.on_info(drone, info),
             DroneInput::Resume(resume) => self.resume(drone, resume),
             DroneInput::Disconnected => self.suspend(drone),
+            DroneInput::Left => {
+                self.suspend(drone);
+                self.revoke_all(drone);
+            }
             DroneInput::Drain(on) => {
                 self.drone_mut(drone).wished = on;
                 let drone_id = drone.clone();

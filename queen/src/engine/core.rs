@@ -327,7 +327,7 @@ impl Core {
                 self.work.permits.push(permit);
                 self.said(session, messages, now);
             }
-            Request::Gone { session, reason } => self.disconnect(session, &reason, now),
+            Request::Gone { session, reason, left } => self.disconnect(session, &reason, left, now),
         }
     }
 

@@ -69,15 +69,19 @@ impl Core {
         session
     }
 
-    pub(super) fn disconnect(&mut self, session: SessionId, reason: &str, now: Timestamp) {
+    pub(super) fn disconnect(&mut self, session: SessionId, reason: &str, left: bool, now: Timestamp) {
         let Some(drone) = self.sessions.remove(&session) else {
             return;
         };
         self.links.remove(&drone);
+        let what = match left {
+            true => DroneInput::Left,
+            false => DroneInput::Disconnected,
+        };
         self.step(
             Input::Drone {
                 drone: drone.clone(),
-                what: DroneInput::Disconnected,
+                what,
             },
             None,
             now,

@@ -119,6 +119,7 @@ pub(crate) enum Request {
     Gone {
         session: SessionId,
         reason: String,
+        left: bool,
     },
 }
 
@@ -221,10 +222,10 @@ impl Engine {
             .map_err(|_| Down)
     }
 
-    /// A drone's connection has ended.
-    pub async fn gone(&self, session: SessionId, reason: String) {
+    /// A drone's connection has ended. `left`: the drone said that it leaves, so nobody waits for it.
+    pub async fn gone(&self, session: SessionId, reason: String, left: bool) {
         // An engine that is gone has no sessions either.
-        let _ = self.requests.send(Request::Gone { session, reason }).await;
+        let _ = self.requests.send(Request::Gone { session, reason, left }).await;
     }
 
     /// Why the queen cannot write; `None` while she can.

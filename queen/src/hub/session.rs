@@ -78,14 +78,26 @@ async fn serve(context: Context, socket: WebSocket) {
         drone: &drone,
         session,
     };
-    let reason = tokio::select! {
-        reason = reader.read(&mut stream, rest) => reason,
-        reason = write(&mut sink, outbound) => reason,
-        () = cut.cancelled() => "cut: it did not read, connected again, or has to start over".to_owned(),
-        () = context.shutdown.cancelled() => "the queen stops".to_owned(),
+    let end = tokio::select! {
+        end = reader.read(&mut stream, rest) => end,
+        reason = write(&mut sink, outbound) => End::Broken(reason),
+        () = cut.cancelled() => End::Broken("cut: it did not read, connected again, or has to start over".to_owned()),
+        () = context.shutdown.cancelled() => End::Broken("the queen stops".to_owned()),
     };
-    context.engine.gone(session, reason.clone()).await;
+    let (reason, left) = match end {
+        End::Left => ("it said goodbye".to_owned(), true),
+        End::Broken(reason) => (reason, false),
+    };
+    context.engine.gone(session, reason.clone(), left).await;
     close(&mut sink, close_code::AWAY, &reason).await;
+}
+
+/// How a connection ended.
+enum End {
+    /// The drone leaves, and does not come back as the one that it is.
+    Left,
+    /// Anything else; it may come back.
+    Broken(String),
 }
 
 async fn close(sink: &mut SplitSink<WebSocket, WsMessage>, code: u16, reason: &str) {
@@ -101,7 +113,10 @@ async fn close(sink: &mut SplitSink<WebSocket, WsMessage>, code: u16, reason: &s
 
 /// The first frame: a hello, and whatever came with it.
 async fn hello(stream: &mut SplitStream<WebSocket>) -> Result<(Hello, Option<String>), String> {
-    let first = next_text(stream).await?;
+    let first = next_text(stream).await.map_err(|end| match end {
+        End::Left => "the drone closed the connection".to_owned(),
+        End::Broken(reason) => reason,
+    })?;
     let frame = Frame::read(&first).map_err(|error| error.to_string())?;
     let Some(message) = frame.0.first() else {
         return Err("the first frame is empty: say drone:hello".into());
@@ -127,17 +142,19 @@ async fn hello(stream: &mut SplitStream<WebSocket>) -> Result<(Hello, Option<Str
 }
 
 /// The next text. Every frame is a sign of life.
-async fn next_text(stream: &mut SplitStream<WebSocket>) -> Result<String, String> {
+async fn next_text(stream: &mut SplitStream<WebSocket>) -> Result<String, End> {
+    let broken = |reason: String| Err(End::Broken(reason));
     loop {
         let Ok(frame) = tokio::time::timeout(SILENCE, stream.next()).await else {
-            return Err(format!("it said nothing for {} s", SILENCE.as_secs()));
+            return broken(format!("it said nothing for {} s", SILENCE.as_secs()));
         };
         match frame {
             Some(Ok(WsMessage::Text(text))) => return Ok(text.as_str().to_owned()),
-            Some(Ok(WsMessage::Binary(_))) => return Err("binary frames are not part of the protocol".into()),
+            Some(Ok(WsMessage::Binary(_))) => return broken("binary frames are not part of the protocol".into()),
             Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => {}
-            Some(Ok(WsMessage::Close(_))) | None => return Err("the drone closed the connection".into()),
-            Some(Err(error)) => return Err(format!("the connection broke: {error}")),
+            Some(Ok(WsMessage::Close(Some(frame)))) if frame.code == close_code::AWAY => return Err(End::Left),
+            Some(Ok(WsMessage::Close(_))) | None => return broken("the drone closed the connection".into()),
+            Some(Err(error)) => return broken(format!("the connection broke: {error}")),
         }
     }
 }
@@ -179,19 +196,19 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads until the connection ends; answers why it did. `first` came with the hello.
-    async fn read(&self, stream: &mut SplitStream<WebSocket>, first: Option<String>) -> String {
+    async fn read(&self, stream: &mut SplitStream<WebSocket>, first: Option<String>) -> End {
         if let Some(first) = first
             && let Err(reason) = self.frame(&first).await
         {
-            return reason;
+            return End::Broken(reason);
         }
         loop {
             let text = match next_text(stream).await {
                 Ok(text) => text,
-                Err(reason) => return reason,
+                Err(end) => return end,
             };
             if let Err(reason) = self.frame(&text).await {
-                return reason;
+                return End::Broken(reason);
             }
         }
     }

@@ -19,6 +19,8 @@ pub enum Wire {
     Cut,
     /// Connections stay, and nothing passes: neither side can tell.
     Held,
+    /// What the queen says does not arrive; what the drone says does.
+    Deaf,
     /// Every piece is late by this much.
     Slow(Duration),
 }
@@ -59,19 +61,19 @@ async fn carry(near: TcpStream, target: String, wire: watch::Receiver<Wire>) {
     let mut cut = wire.clone();
     // What ends one direction ends both: the halves are dropped together.
     tokio::select! {
-        () = pump(near.0, far.1, wire.clone()) => {}
-        () = pump(far.0, near.1, wire) => {}
+        () = pump(near.0, far.1, wire.clone(), &[Wire::Held]) => {}
+        () = pump(far.0, near.1, wire, &[Wire::Held, Wire::Deaf]) => {}
         _ = cut.wait_for(|wire| *wire == Wire::Cut) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut wire: watch::Receiver<Wire>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut wire: watch::Receiver<Wire>, stops: &[Wire]) {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut piece).await else {
             return;
         };
-        let Ok(now) = wire.wait_for(|wire| *wire != Wire::Held).await.map(|wire| *wire) else {
+        let Ok(now) = wire.wait_for(|wire| !stops.contains(wire)).await.map(|wire| *wire) else {
             return;
         };
         if let Wire::Slow(late) = now {

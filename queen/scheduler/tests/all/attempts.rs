@@ -171,3 +171,16 @@ fn a_drone_that_comes_back_in_time_goes_on_and_is_told_again_what_it_never_had()
     );
     assert_eq!(world.row("j").state, shared::JobState::Passed);
 }
+
+#[test]
+fn a_drone_that_says_goodbye_costs_its_files_no_grace() {
+    let mut world = begun(0);
+    let id = drone_id("a");
+    world.fakes.get_mut(&id).unwrap().disconnect();
+    world.drone(&id, DroneInput::Left);
+    assert!(!world.state.fence(&job_id("j"), &id, None), "its lease is over");
+    world.fakes.get_mut(&id).unwrap().restart();
+    world.connect(&id, false);
+    world.settle();
+    assert_eq!(world.row("j").state, shared::JobState::Passed);
+}

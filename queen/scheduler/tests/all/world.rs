@@ -124,7 +124,9 @@ impl World {
         if let Input::Drone { drone, what } = &input {
             match what {
                 DroneInput::Info(_) => drop(self.ready.insert(drone.clone())),
-                DroneInput::Connected { .. } | DroneInput::Disconnected => drop(self.ready.remove(drone)),
+                DroneInput::Connected { .. } | DroneInput::Disconnected | DroneInput::Left => {
+                    drop(self.ready.remove(drone))
+                }
                 _ => {}
             }
         }
