@@ -9,6 +9,9 @@ mod cli_support;
 mod fleet;
 mod grammar;
 mod harness;
+#[path = "postgres/mod.rs"]
+#[expect(dead_code, reason = "the store's own tests use the rest")]
+mod postgres;
 
 #[path = "survive/crash.rs"]
 mod crash;

@@ -109,7 +109,11 @@ fn advice(error: &sqlx::Error) -> &'static str {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let code = code.unwrap_or_default();
     // PostgreSQL's codes have five characters; SQLite's are shorter numbers, with the kind in the last byte.
-    let kind = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff);
+    let kind = code
+        .parse::<u32>()
+        .ok()
+        .filter(|_| code.len() < 5)
+        .map(|code| code & 0xff);
     match kind {
         None if code == "53100" => ": free space where PostgreSQL keeps its data",
         Some(13) => ": free space where the data directory is",

@@ -3,6 +3,7 @@
 use crate::{
     cli_support::Running,
     follower::Follower,
+    postgres::Server,
     world::{Program, World},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -27,10 +28,19 @@ done
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queen_killed_ten_times_loses_nothing_and_counts_nothing_twice() {
+    is_killed_ten_times(World::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_with_a_database_server() {
+    let server = Server::start();
+    is_killed_ten_times(World::on(&server).await).await;
+}
+
+async fn is_killed_ten_times(world: World) {
     let seed = std::env::var("SKEP_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     eprintln!("SKEP_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
-    let world = World::new();
     let notes = world.beside("notes");
     fs::create_dir(&notes).unwrap();
     let names: Vec<String> = (1..12).map(|n| format!("f{n:02}")).chain(["last".into()]).collect();

@@ -7,6 +7,7 @@ use crate::{
         http::{Reply, Request},
         job,
     },
+    postgres::Server,
 };
 use serde_json::{Value, json};
 use std::{
@@ -30,6 +31,8 @@ pub struct World {
     pub suite: Suite,
     /// `127.0.0.1:port`, the same over restarts.
     pub addr: String,
+    /// The address of a PostgreSQL database; absent: a file.
+    database: Option<String>,
 }
 
 impl World {
@@ -37,6 +40,16 @@ impl World {
         Self {
             suite: Suite::new(),
             addr: format!("127.0.0.1:{}", free_port()),
+            database: None,
+        }
+    }
+
+    /// One whose queen keeps everything in a database of this server.
+    pub async fn on(server: &Server) -> Self {
+        let database = server.database().await;
+        Self {
+            database: Some(server.url(&database)),
+            ..Self::new()
         }
     }
 
@@ -58,7 +71,9 @@ impl World {
     pub fn serve(&self, flags: &[&str]) -> Command {
         let data = self.beside("queen");
         let args = ["serve", "--listen", &self.addr, "--data", data.to_str().unwrap()];
-        self.suite.command(&[&args, flags].concat())
+        let mut command = self.suite.command(&[&args, flags].concat());
+        command.envs(self.database.iter().map(|database| ("QUEEN_DATABASE", database)));
+        command
     }
 
     /// Starts the queen and waits until it serves.

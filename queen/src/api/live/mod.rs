@@ -132,6 +132,8 @@ struct Client {
     wanted: HashSet<u64>,
     /// Subscriptions made so far.
     made: u64,
+    /// Cancelled when a subscription broke off that should go on: the client has to connect again.
+    broken: CancellationToken,
 }
 
 async fn serve(context: Context, access: Access, mut socket: WebSocket) {
@@ -145,12 +147,15 @@ async fn serve(context: Context, access: Access, mut socket: WebSocket) {
         subscriptions: HashMap::new(),
         wanted: HashSet::new(),
         made: 0,
+        broken: CancellationToken::new(),
     };
+    let broken = client.broken.clone();
     let mut silence = Box::pin(tokio::time::sleep(PING));
     let mut asked = false;
     let (code, reason) = loop {
         let written = tokio::select! {
             () = shutdown.cancelled() => break (close_code::AWAY, "the queen stops: connect again".to_owned()),
+            () = broken.cancelled() => break (close_code::AGAIN, "the queen cannot read its store just now: connect again".to_owned()),
             frame = socket.recv() => {
                 silence.set(tokio::time::sleep(PING));
                 asked = false;
@@ -289,6 +294,7 @@ impl Client {
             context: self.context.clone(),
             number: self.made,
             queue: self.queue.clone(),
+            broken: self.broken.clone(),
         };
         let handle = self.tasks.spawn(task.run(what));
         self.wanted.insert(self.made);

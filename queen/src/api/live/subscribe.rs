@@ -12,6 +12,7 @@ use crate::{
     app::Context,
     bus::Change,
 };
+use axum::http::StatusCode;
 use scheduler::DroneStatus;
 use serde_json::Value;
 use shared::{
@@ -26,6 +27,7 @@ use tokio::sync::{
     },
     mpsc,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Changes that are sent together at most.
 const TOGETHER: usize = 64;
@@ -35,6 +37,8 @@ pub(super) struct Task {
     pub context: Context,
     pub number: u64,
     pub queue: mpsc::Sender<Batch>,
+    /// Cancelled to end the client's connection.
+    pub broken: CancellationToken,
 }
 
 /// The socket is gone.
@@ -83,7 +87,12 @@ impl Task {
         }
     }
 
+    /// Ends the subscription. What passes by itself ends the connection: whoever comes back goes on from what it has.
     async fn refuse(&self, error: &ApiError) -> Result<(), Gone> {
+        if error.status == StatusCode::SERVICE_UNAVAILABLE {
+            self.broken.cancel();
+            return Ok(());
+        }
         let message = ToClient::Error {
             message: error.message.clone(),
             about: Some("subscribe".into()),
