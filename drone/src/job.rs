@@ -264,7 +264,15 @@ impl Job {
             }
             None => {
                 let stage = self.stage(Phase::Deploy, prepared.root(), &prepared.env, &self.stop);
-                stage.all(&prepared.deploy_commands(), &Numbers::from(first)).await
+                let given = Numbers::from(first);
+                let numbers = if self.data.job_type.tests() {
+                    &given
+                } else {
+                    // Nobody keeps numbers for a cleanup that follows unasked: it goes on behind the deploy.
+                    self.numbers.go_on(first);
+                    &self.numbers
+                };
+                stage.all(&prepared.deploy_commands(), numbers).await
             }
         };
         if self.stop.is_cancelled() {

@@ -64,6 +64,11 @@ impl Numbers {
         self.0.load(Ordering::Relaxed).saturating_sub(first.0)
     }
 
+    /// Goes on from `first`: a number of the queen's own word.
+    pub fn go_on(&self, first: Num) {
+        self.0.store(first.0, Ordering::Relaxed);
+    }
+
     /// The next number.
     pub fn next(&self) -> Num {
         Num(self.0.fetch_add(1, Ordering::Relaxed))
