@@ -1,5 +1,5 @@
 # `make test` is what CI runs. Everything here works from a fresh clone.
-.PHONY: help setup build release test quick fmt lint web e2e readme fuzz bench chaos vendor
+.PHONY: help setup build release test quick fmt lint worlds web e2e readme fuzz bench chaos vendor
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,9 @@ fmt: ## format the Rust code
 
 lint: ## clippy, warnings as errors
 	@scripts/test lint
+
+worlds: ## 100,000 simulated worlds of the scheduler; some minutes
+	SKEP_WORLDS=100000 cargo test -p scheduler --test all in_all_worlds
 
 web: ## tests of the dashboard's logic
 	@scripts/test web

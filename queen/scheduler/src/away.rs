@@ -105,6 +105,12 @@ impl State {
             }
         }
         for (job, token) in held {
+            let lease = self.jobs.get(&job).and_then(|job| job.leases.get(&token));
+            if lease.is_none_or(|lease| lease.row.state == LeaseState::Live) {
+                // An older word of the drone, late, has settled it on this very connection. What was said since then this
+                // one could not know, and saying it again would undo what was taken back meanwhile.
+                continue;
+            }
             let running = holds(&job, token)
                 .map(|held| held.running.as_slice())
                 .unwrap_or_default();

@@ -224,12 +224,8 @@ impl State {
         }
         let speeds: u64 = slots.iter().map(|Reverse((_, speed))| *speed).sum();
         let fastest = slots.iter().map(|Reverse((_, speed))| *speed).max()?;
-        let mut end = slots
-            .iter()
-            .filter(|_| job.in_slots > 0)
-            .map(|Reverse((free, _))| *free)
-            .max()
-            .unwrap_or(0);
+        // What runs, or is asked back and may yet run, is through by then at the earliest.
+        let mut end = longest;
         let ahead = job
             .ahead
             .iter()

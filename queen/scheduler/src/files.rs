@@ -51,7 +51,7 @@ impl File {
 }
 
 impl Job {
-    fn turn(&self, index: u32) -> Turn {
+    pub(crate) fn turn(&self, index: u32) -> Turn {
         let file = &self.files[index as usize];
         match self.row.plan.as_ref().map(|plan| plan.order) {
             Some(Order::Listed) => (false, Reverse(0), index),
@@ -191,12 +191,16 @@ impl State {
         job.row.files_total = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
         self.out.dirty_jobs.insert(id.clone());
         if more {
-            return;
+            return if job.stopping() {
+                self.drop_pending(id)
+            };
         }
         job.row.plan = Some(plan.unwrap_or_default());
         job.value_files();
         job.reserve_home();
-        for index in 0..job.row.files_total {
+        // Those that a cancel has closed already stay so.
+        let open = job.files.iter().filter(|file| file.row.state == FileState::Pending);
+        for index in open.map(|file| file.row.index).collect::<Vec<_>>() {
             job.push_pending(index);
         }
         if job.files.is_empty() {
@@ -263,7 +267,7 @@ impl State {
         for num in lease.outs.clone() {
             let Some(job) = self.jobs.get_mut(id) else { return };
             let Some(index) = job.out(num, token) else { continue };
-            if missing.contains(&num) && !lease_closing(job, token) {
+            if missing.contains(&num) && job.leases.get(&token).is_some_and(|lease| !lease.row.closing) {
                 self.say_run(id, index);
             } else if job.files[index as usize].asked {
                 asked.push(num);
@@ -303,6 +307,7 @@ impl State {
 
     /// A drone gives files back that it has not begun.
     pub(crate) fn returned(&mut self, id: &JobId, token: LeaseToken, nums: &[Num]) {
+        let forgets = self.faults.forget_ahead;
         for num in nums {
             let Some(job) = self.jobs.get_mut(id) else { return };
             let Some(index) = job.out(*num, token) else { continue };
@@ -316,7 +321,9 @@ impl State {
                 // It was never begun: the attempt is still to come.
                 row.attempt = Attempt(row.attempt.0.saturating_sub(1));
                 row.num = None;
-                job.push_pending(index);
+                if !forgets {
+                    job.push_pending(index);
+                }
             });
             self.out.dirty_files.insert((id.clone(), index));
         }
@@ -431,10 +438,6 @@ impl State {
         }
         self.advance(id);
     }
-}
-
-fn lease_closing(job: &Job, token: LeaseToken) -> bool {
-    job.leases.get(&token).is_none_or(|lease| lease.row.closing)
 }
 
 /// The duration says nothing about the file: it was cut short.

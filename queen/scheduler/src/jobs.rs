@@ -181,7 +181,7 @@ impl State {
         let reason = match (&job.row.error, &job.row.cancel) {
             (Some(error), _) => error.message.clone(),
             (None, Some(reason)) => reason.clone(),
-            (None, None) => String::new(),
+            (None, None) => "the job has ended without it".to_owned(),
         };
         let closing = job
             .leases
@@ -196,9 +196,10 @@ impl State {
         if lease.row.state != LeaseState::Live {
             return;
         }
-        let idle = lease.row.prepared && lease.outs.is_empty() && !lease.deploying;
+        let at_work = !lease.outs.is_empty();
+        let idle = lease.row.prepared && !at_work && !lease.deploying;
         let (job, lease_token) = (id.clone(), token);
-        let message = if lease.row.closing && stopping && (forced || !idle) {
+        let message = if lease.row.closing && (at_work || stopping && (forced || !idle)) {
             let lease = Some(lease_token);
             ToDrone::JobCancel { job, reason, lease }
         } else if lease.row.closing {

@@ -164,8 +164,11 @@ impl State {
         };
         let promise = (held.slots.saturating_sub(held.demand), held.speed());
         let Some(job) = self.jobs.get_mut(id) else { return };
-        let token = job.row.next_token;
-        job.row.next_token = token.next();
+        let token = match job.row.next_token {
+            next if self.faults.same_token && job.leases.is_empty() => LeaseToken(next.0.saturating_sub(1).max(1)),
+            next => next,
+        };
+        job.row.next_token = job.row.next_token.max(token.next());
         let row = LeaseRow {
             job: id.clone(),
             token,
@@ -235,15 +238,16 @@ impl State {
 
     /// Ends a lease. Whatever still comes under it is stale.
     pub(crate) fn end_lease(&mut self, id: &JobId, token: LeaseToken, how: Gone) {
-        let Some(job) = self.jobs.get_mut(id) else { return };
+        let Some(job) = self.jobs.get(id) else { return };
         let Some(lease) = job.leases.get(&token) else { return };
         let (drone, role, closing) = (lease.row.drone.clone(), lease.row.role, lease.row.closing);
         let outs: Vec<Num> = lease.outs.iter().copied().collect();
-        job.set_open(token, &drone, None);
         for num in outs {
             self.unfinished(id, token, num, how);
         }
         self.resize(id, token, |job| {
+            // Only now: files that came back have listed the drone again.
+            job.set_open(token, &drone, None);
             if let Some(mut lease) = job.leases.remove(&token) {
                 lease.row.state = LeaseState::Ended;
                 job.by_drone.remove(&drone);

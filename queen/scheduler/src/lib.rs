@@ -7,6 +7,7 @@ pub mod action;
 mod away;
 mod estimate;
 mod fairness;
+mod faults;
 mod files;
 mod fleet;
 pub mod input;
@@ -20,6 +21,8 @@ mod step;
 mod view;
 
 pub use action::{Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, Record};
+#[doc(hidden)]
+pub use faults::Faults;
 pub use input::{DroneInput, Expect, Input, JobInput, ListedFile, NewJob};
 pub use state::{GRACE_MS, State};
 pub use view::{DroneStatus, Explain, RunningFile, Waiting};

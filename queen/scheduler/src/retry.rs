@@ -96,13 +96,16 @@ impl State {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(index) = job.out(num, token) else { return };
         let waited = job.files[index as usize].ahead;
-        let stopping = job.stopping();
+        let stopping = job.stopping() || job.row.state.is_final();
         self.resize(id, token, |job| job.take_out(index, num, token));
         let Some(job) = self.jobs.get_mut(id) else { return };
-        let file = &mut job.files[index as usize];
         if stopping {
             return self.account(id, index, FileOutcome::NotRun);
         }
+        if waited && self.faults.forget_ahead {
+            return;
+        }
+        let file = &mut job.files[index as usize];
         // What only waited for a slot has harmed nobody.
         if !waited {
             file.row.lost += 1;
@@ -133,8 +136,17 @@ impl State {
         for turn in &turns {
             job.pop_pending(turn);
         }
-        for turn in turns {
-            self.account(id, turn.2, FileOutcome::NotRun);
+        // A list that is not whole yet has no turns.
+        let unlisted = (0..job.row.files_total).filter(|_| job.row.plan.is_none());
+        let left: Vec<u32> = turns.into_iter().map(|turn| turn.2).chain(unlisted).collect();
+        for index in left {
+            if self
+                .jobs
+                .get(id)
+                .is_some_and(|job| job.files[index as usize].row.state == FileState::Pending)
+            {
+                self.account(id, index, FileOutcome::NotRun);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::{
     Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, NewJob, Record,
     fairness::Fair,
+    faults::Faults,
     files::File,
     fleet::{Drone, Fleet},
     job::Job,
@@ -45,6 +46,7 @@ pub struct State {
     pub(crate) dirty_drones: BTreeSet<DroneId>,
     pub(crate) touched: BTreeSet<DroneId>,
     pub(crate) out: Out,
+    pub(crate) faults: Faults,
 }
 
 impl Default for State {
@@ -74,6 +76,7 @@ impl State {
             dirty_drones: BTreeSet::new(),
             touched: BTreeSet::new(),
             out: Out::default(),
+            faults: Faults::default(),
         }
     }
 

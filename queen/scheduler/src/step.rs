@@ -8,7 +8,7 @@ use shared::{
     protocol::{
         ToDrone,
         event::{Edge, Phase},
-        to_drone::Role,
+        to_drone::{ResumeAnswer, Role},
         to_queen::Info,
     },
 };
@@ -71,21 +71,30 @@ impl State {
 
     fn on_info(&mut self, id: &DroneId, info: Info) {
         let drone = self.drone_mut(id);
-        if info.capacity > 0 {
-            drone.slots = info.capacity;
-        }
+        drone.slots = match info.capacity {
+            // What it holds it finishes, at least one thing after the other if the queen has not known it before.
+            0 => drone.slots.max(drone.demand).max(1),
+            capacity => capacity,
+        };
+        let drains = info.capacity == 0 && !drone.wished;
         drone.info = Some(info);
         drone.ready = drone.connected;
+        if drains {
+            // It may have been away when that was taken back. One that leaves of its own accord does not heed this.
+            self.out.send(id, ToDrone::Drain { on: Some(false) });
+        }
         self.drone_changed(id);
     }
 
     fn on_job(&mut self, drone: &DroneId, id: &JobId, lease: Option<LeaseToken>, what: JobInput) {
         let Some(job) = self.jobs.get(id) else {
+            self.refuse(drone, id, lease, &what);
             return self.out.drop("unknown-job");
         };
         let held = job.by_drone.get(drone).copied();
         let Some(token) = held.filter(|held| lease.is_none_or(|lease| lease == *held)) else {
-            return self.out.drop("stale");
+            self.refuse(drone, id, lease, &what);
+            return self.on_stale(id, &what);
         };
         let last = matches!(what, JobInput::Done | JobInput::Errored { .. } | JobInput::Cancelled);
         if job.row.state.is_final() {
@@ -116,6 +125,16 @@ impl State {
             JobInput::Returned { nums } => self.returned(id, token, &nums),
             JobInput::Deployed { code } => self.on_deployed(id, token, code),
             last @ (JobInput::Done | JobInput::Errored { .. } | JobInput::Cancelled) => self.last_word(id, token, last),
+        }
+    }
+
+    /// A drone that takes up a lease that is over is told to drop it. It can come to that when the `queue:new` of a lease
+    /// was said again and the echo arrives after the lease's last word.
+    fn refuse(&mut self, drone: &DroneId, id: &JobId, lease: Option<LeaseToken>, what: &JobInput) {
+        if let (JobInput::Receipt, Some(lease)) = (what, lease) {
+            let (id, go_on) = (id.clone(), false);
+            let jobs = vec![ResumeAnswer { id, lease, go_on }];
+            self.out.send(drone, ToDrone::Resumed { jobs });
         }
     }
 

@@ -1,269 +1,106 @@
-//! What the world remembers of each step, and what must hold after it.
+//! What must hold after every step, and of every job that is over.
 
-use crate::{
-    fake::Word,
-    world::{Saved, World},
-};
-use scheduler::{Action, DroneInput, DroneStatus, FileRow, FileState, Input, JobInput, LeaseRow, LeaseState, Record};
+use crate::ledger::{Ledger, Saved};
+use scheduler::{DroneStatus, FileRow, FileState, LeaseRow, LeaseState, NewJob, State};
 use shared::{
-    Attempt, DroneId, JobId,
+    DroneId, JobId, JobState, Timestamp,
     outcome::FileOutcome,
     protocol::{
-        JobEvent, ToDrone,
+        JobEvent,
         event::{Edge, Phase},
+        to_drone::Role,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-impl World {
-    pub fn apply(&mut self, input: &Input, actions: &[Action]) {
-        if let Input::Drone {
-            what:
-                DroneInput::Job {
-                    job,
-                    what: JobInput::Returned { nums },
-                    ..
-                },
-            ..
-        } = input
-        {
-            self.out.retain(|(id, _), (_, num)| id != job || !nums.contains(num));
-        }
-        for action in actions {
-            match action {
-                Action::Accept { outcome } => self.accepted(input, *outcome),
-                Action::Drop { why } => *self.drops.entry(why).or_default() += 1,
-                Action::Emit(event) => {
-                    if let JobEvent::FileDone {
-                        job,
-                        path,
-                        attempt,
-                        result,
-                        ..
-                    } = event
-                    {
-                        self.result(job, path.clone(), *attempt, result.outcome);
-                    }
-                    self.event(event.clone());
-                }
-                Action::Save(record) => self.save(record.clone()),
-                Action::Start { drone, job, lease } => self.tell(drone, Word::Start(job.clone(), *lease)),
-                Action::Send { drone, message } => {
-                    if let ToDrone::JobRun { job, lease, files } = message {
-                        for file in files {
-                            let new = (*lease, file.num);
-                            let old = self.out.insert((job.clone(), file.path.clone()), new);
-                            assert!(old.is_none_or(|old| old == new), "{} of {job} is out twice", file.path);
-                        }
-                    }
-                    if let ToDrone::JobPhase {
-                        job,
-                        lease,
-                        phase: Phase::Deploy,
-                        ..
-                    } = message
-                    {
-                        let old = self.deploys.insert(job.clone(), *lease);
-                        assert!(old.is_none_or(|old| old == *lease), "{job} is deployed again");
-                    }
-                    self.tell(drone, Word::Message(message.clone()));
-                }
-            }
-        }
-    }
+/// A scheduler, what it has written, and which drones have said on their connection what they can do.
+pub struct View<'a> {
+    pub state: &'a State,
+    pub ledger: &'a Ledger,
+    pub ready: &'a BTreeSet<DroneId>,
+    pub now: Timestamp,
+}
 
-    fn event(&mut self, event: JobEvent) {
-        let events = self.events.entry(event.job().clone()).or_default();
-        let done = matches!(events.last(), Some(JobEvent::Done { .. }));
-        assert!(!done, "after job:done: {event:?}");
-        events.push(event);
-    }
+fn fits(drone: &DroneStatus, new: &NewJob) -> bool {
+    let has = |held: &[String], wanted: &[String]| wanted.iter().all(|word| held.contains(word));
+    has(&drone.info.labels, &new.labels) && has(&drone.info.plugins, &new.plugins)
+}
 
-    fn tell(&mut self, drone: &DroneId, word: Word) {
-        let fake = self.fakes.get_mut(drone).unwrap();
-        if fake.connected {
-            fake.inbox.push_back(word);
-        }
-    }
-
-    fn accepted(&mut self, input: &Input, outcome: Option<FileOutcome>) {
-        let Input::Drone {
-            drone,
-            what: DroneInput::Job { job, what, .. },
-        } = input
-        else {
-            panic!("accepted: {input:?}");
-        };
-        let at = self.now;
-        match what {
-            JobInput::FileDone {
-                num,
-                attempt,
-                outcome: said,
-                ..
-            } => {
-                let row = self.saved[job]
-                    .files
-                    .values()
-                    .find(|file| file.num == Some(*num))
-                    .unwrap()
-                    .clone();
-                self.result(job, row.path, *attempt, outcome.unwrap_or(*said));
-            }
-            JobInput::CmdStart { num } => {
-                let saved = &self.saved[job];
-                let held = saved
-                    .leases
-                    .values()
-                    .find(|l| l.drone == *drone && l.state != LeaseState::Ended);
-                let token = held.expect("a command under a lease that is over").token;
-                let old = self.commands.insert((job.clone(), *num), token);
-                assert!(old.is_none(), "command {num} of {job} begins twice");
-            }
-            JobInput::Phase { phase, edge, code } => {
-                let (job, drone) = (job.clone(), Some(drone.clone()));
-                self.event(JobEvent::Phase {
-                    job,
-                    phase: *phase,
-                    edge: *edge,
-                    code: *code,
-                    at,
-                    drone,
-                });
-            }
-            JobInput::Started => self.event(JobEvent::Started {
-                job: job.clone(),
-                at,
-                drone: Some(drone.clone()),
-            }),
-            JobInput::Deployed { code } => self.event(JobEvent::Deployed {
-                job: job.clone(),
-                code: *code,
-                at,
-            }),
-            _ => {}
-        }
-    }
-
-    fn result(&mut self, job: &JobId, path: String, attempt: Attempt, outcome: FileOutcome) {
-        self.out.remove(&(job.clone(), path.clone()));
-        let round = self.saved[job].row.as_ref().map_or(1, |row| row.attempt);
-        let old = self
-            .results
-            .insert((job.clone(), round, path.clone(), attempt), outcome);
-        assert_eq!(old, None, "a second result of attempt {attempt} of {path} in {job}");
-    }
-
-    fn save(&mut self, record: Record) {
-        match record {
-            Record::Job(row) => {
-                let saved = self.saved.entry(row.id.clone()).or_default();
-                if let Some(old) = saved.row.replace(row.clone()) {
-                    let legal = old.state == row.state || old.state.may_become(row.state);
-                    assert!(legal, "{}: {} to {}", row.id, old.state, row.state);
-                    assert!(old.next_token <= row.next_token && old.next_num <= row.next_num);
-                    assert!(!old.deploy_given || row.deploy_given);
-                }
-            }
-            Record::File(row) => {
-                if row.state == FileState::Pending {
-                    self.out.remove(&(row.job.clone(), row.path.clone()));
-                }
-                self.saved
-                    .entry(row.job.clone())
-                    .or_default()
-                    .files
-                    .insert(row.index, row);
-            }
-            Record::NoFiles(job) => self.saved.entry(job).or_default().files.clear(),
-            Record::Lease(row) => {
-                if row.state == LeaseState::Ended {
-                    self.out
-                        .retain(|(job, _), (token, _)| *job != row.job || *token != row.token);
-                }
-                self.saved
-                    .entry(row.job.clone())
-                    .or_default()
-                    .leases
-                    .insert(row.token, row);
-            }
-            Record::Drain { drone, on } => drop(self.drained.insert(drone, on)),
-            Record::Learned { drone, factor } => {
-                assert!(factor.is_finite() && factor > 0.0);
-                self.learned.insert(drone, factor);
-            }
-        }
-    }
-
-    /// What must hold after every step.
+impl View<'_> {
+    /// After every step.
     pub fn check(&self) {
+        let due = self.state.next_wake().is_some_and(|at| at <= self.now);
         let drones = self.state.drones();
-        let free = |drone: &DroneStatus| {
-            drone.connected
-                && !drone.draining
-                && drone.active < drone.info.capacity
-                && self.ready.contains(&drone.drone)
-        };
-        let open: BTreeMap<&DroneId, &DroneStatus> = drones
+        let usable: Vec<&DroneStatus> = drones
             .iter()
-            .filter(|drone| free(drone))
-            .map(|drone| (&drone.drone, drone))
+            .filter(|drone| drone.connected && !drone.draining && self.ready.contains(&drone.drone))
             .collect();
-        for (id, saved) in &self.saved {
+        let open: BTreeMap<&DroneId, &DroneStatus> = usable
+            .iter()
+            .filter(|drone| drone.active < drone.info.capacity)
+            .map(|drone| (&drone.drone, *drone))
+            .collect();
+        for (id, saved) in &self.ledger.saved {
             let Some(row) = &saved.row else { continue };
             let mut holders = BTreeSet::new();
-            for lease in saved.leases.values().filter(|lease| lease.state != LeaseState::Ended) {
-                assert!(holders.insert(&lease.drone), "{id}: two leases of {}", lease.drone);
+            for lease in saved.live() {
+                assert!(
+                    holders.insert(&lease.drone),
+                    "broken: a drone has one lease of a job: {id}, {}",
+                    lease.drone
+                );
             }
             if row.state.is_final() {
                 // An earlier queen's rows of it would never be looked at again.
-                assert!(holders.is_empty(), "{id} is over, and {holders:?} have leases of it");
-                self.check_over(id, saved);
+                assert!(
+                    holders.is_empty(),
+                    "broken: leases end with their job: {id}, {holders:?}"
+                );
                 continue;
             }
-            let state = self.state.job(id).unwrap_or_else(|| panic!("{id} is forgotten"));
-            assert_eq!(state, row, "a change that was not saved");
-            let done = saved
-                .files
-                .values()
-                .filter(|file| file.state == FileState::Done)
-                .count();
-            assert_eq!(
-                done,
-                row.files_done as usize,
-                "{id}: files done after {:#?}",
-                self.log.last()
-            );
-            for file in saved.files.values().filter(|file| file.state == FileState::Out) {
-                let token = file.token.unwrap();
-                assert_ne!(
-                    saved.leases[&token].state,
-                    LeaseState::Ended,
-                    "{id}: {} is lost",
-                    file.path
-                );
+            let Some(state) = self.state.job(id) else {
+                panic!("broken: a job is known until it ends: {id}");
+            };
+            assert_eq!(state, row, "broken: every change is written");
+            self.check_files(id, saved);
+            // What is due has not happened yet.
+            if !due {
+                self.check_conserved(id, saved, &open);
+                self.check_explain(id, saved, &usable);
             }
-            self.check_conserved(id, saved, &open);
+        }
+    }
+
+    fn check_files(&self, id: &JobId, saved: &Saved) {
+        let Some(row) = &saved.row else { return };
+        let done = saved.files.values().filter(|file| file.state == FileState::Done);
+        assert_eq!(done.count(), row.files_done as usize, "broken: files are counted: {id}");
+        let count = saved.files.len();
+        assert_eq!(count, row.files_total as usize, "broken: files are counted: {id}");
+        for file in saved.files.values().filter(|file| file.state == FileState::Out) {
+            let lease = file.token.and_then(|token| saved.leases.get(&token));
+            assert!(
+                lease.is_some_and(|lease| lease.state != LeaseState::Ended),
+                "broken: no file is lost with its lease: {} of {id}, {lease:?}",
+                file.path
+            );
         }
     }
 
     /// No work waits while a fitting slot is free.
     fn check_conserved(&self, id: &JobId, saved: &Saved, open: &BTreeMap<&DroneId, &DroneStatus>) {
-        let (row, new) = (saved.row.as_ref().unwrap(), saved.new.as_ref().unwrap());
+        let (Some(row), Some(new)) = (&saved.row, &saved.new) else {
+            return;
+        };
         let stopping =
             row.cancel.is_some() || row.error.is_some() || row.test_code.is_some() || row.deploy_code.is_some();
-        let live = |lease: &&LeaseRow| lease.state != LeaseState::Ended;
         if stopping || row.not_before.is_some_and(|at| at > self.now) {
             return;
         }
-        let fits = |drone: &DroneStatus| new.labels.iter().all(|label| drone.info.labels.contains(label));
-        if !saved.leases.values().any(|lease| live(&lease)) {
-            let idle = open.values().find(|drone| fits(drone));
-            assert!(
-                idle.is_none(),
-                "{id} waits while {} has a free slot",
-                idle.unwrap().drone
-            );
+        if saved.live().next().is_none()
+            && let Some(idle) = open.values().find(|drone| fits(drone, new))
+        {
+            panic!("broken: no job waits while a fitting slot is free: {id}, {idle:?}");
         }
         if row.plan.is_some() && saved.files.values().any(|file| file.state == FileState::Pending) {
             let ready = |lease: &&LeaseRow| {
@@ -272,50 +109,157 @@ impl World {
             let idle = saved.leases.values().find(ready);
             assert!(
                 idle.is_none(),
-                "files of {id} wait while {} has a free slot",
-                idle.unwrap().drone
+                "broken: no file waits while a slot is free: {id}, {idle:?}"
             );
         }
     }
 
-    /// What must hold of a job that is over.
-    fn check_over(&self, id: &JobId, saved: &Saved) {
-        let row = saved.row.as_ref().unwrap();
+    /// What people are told is true.
+    fn check_explain(&self, id: &JobId, saved: &Saved, usable: &[&DroneStatus]) {
+        let (Some(row), Some(new)) = (&saved.row, &saved.new) else {
+            return;
+        };
+        let Some(told) = self.state.explain(id, self.now) else {
+            panic!("broken: a job that has not ended can be explained: {id}");
+        };
+        let holders: BTreeSet<&DroneId> = saved.live().map(|lease| &lease.drone).collect();
+        assert_eq!(
+            told.drones.iter().collect::<BTreeSet<_>>(),
+            holders,
+            "broken: explain names the drones: {id}"
+        );
+        let out = saved.files.values().filter(|file| file.state == FileState::Out);
+        let out: BTreeSet<_> = out.filter_map(|file| file.num).collect();
+        let running = told.running.iter().map(|file| file.num).collect();
+        assert_eq!(out, running, "broken: explain names what runs: {id}");
+        if let (Some(end), Some(least)) = (told.expected_end, told.lower_bound_ms) {
+            // Each file's part is rounded down.
+            let slack = saved.files.len() as u64 + 1;
+            assert!(
+                end >= self.now && least <= end.since(self.now) + slack,
+                "broken: a job is not expected to end before it can: {id}, {told:?} at {}",
+                self.now
+            );
+        }
+        let fitting: Vec<_> = usable.iter().filter(|drone| fits(drone, new)).collect();
+        let verdict = row.cancel.is_some() || row.error.is_some();
+        match told.waits.as_deref() {
+            None => assert!(
+                verdict || !holders.is_empty(),
+                "broken: a job that no drone has says why it waits: {id}"
+            ),
+            Some(why) if why.starts_with("for a free slot") => {
+                let free = fitting.iter().find(|drone| drone.active < drone.info.capacity);
+                assert!(
+                    !fitting.is_empty() && (free.is_none() || !holders.is_empty()),
+                    "broken: why a job waits is true: {id} waits {why}, {free:?}"
+                );
+            }
+            Some(why) if why.starts_with("for a drone") => {
+                assert!(
+                    fitting.is_empty(),
+                    "broken: why a job waits is true: {id} waits {why}, {fitting:?}"
+                );
+            }
+            Some(why) if why.ends_with("to come back") => {
+                let away = saved.live().all(|lease| lease.state == LeaseState::Suspended);
+                assert!(away, "broken: why a job waits is true: {id} waits {why}");
+            }
+            Some(why) => assert!(
+                row.not_before.is_some_and(|at| at > self.now),
+                "broken: why a job waits is true: {id} waits {why}"
+            ),
+        }
+    }
+}
+
+impl Ledger {
+    /// What must hold of every job that is over.
+    pub fn check_over(&self) {
+        for (id, saved) in self.saved.iter().filter(|(_, saved)| saved.is_final()) {
+            self.check_end(id, saved);
+        }
+    }
+
+    fn check_end(&self, id: &JobId, saved: &Saved) {
+        let (Some(row), Some(new)) = (&saved.row, &saved.new) else {
+            return;
+        };
         assert!(row.finished.is_some());
-        let ends = self.events[id]
-            .iter()
-            .filter(|event| matches!(event, JobEvent::Done { .. }))
-            .count();
-        assert_eq!(ends, 1, "{id}: job:done");
+        let events = &self.events[id];
+        let count = |wanted: fn(&&JobEvent) -> bool| events.iter().filter(wanted).count();
+        let ends = count(|event| matches!(event, JobEvent::Done { .. }));
+        assert_eq!(ends, 1, "broken: a job ends once: {id}");
+        assert!(
+            matches!(events.last(), Some(JobEvent::Done { .. })),
+            "broken: job:done is last: {id}"
+        );
         if row.plan.is_some() {
-            assert_eq!(saved.files.len(), row.files_total as usize, "{id}: files");
+            assert_eq!(
+                saved.files.len(),
+                row.files_total as usize,
+                "broken: no file is forgotten: {id}"
+            );
         }
         for file in saved.files.values() {
-            assert_eq!(file.state, FileState::Done, "{id}: {} has no end", file.path);
-            let outcome = file.outcome.unwrap();
-            if outcome != FileOutcome::NotRun {
-                let key = (id.clone(), row.attempt, file.path.clone(), file.attempt);
-                assert_eq!(self.results.get(&key), Some(&outcome), "{id}: {}", file.path);
-            }
+            self.check_file(id, saved, file);
         }
-        if row.state == shared::JobState::Passed && saved.new.as_ref().unwrap().job_type.tests() {
-            let passed = |file: &&FileRow| matches!(file.outcome, Some(FileOutcome::Passed | FileOutcome::Flaky));
+        if row.state == JobState::Passed && new.job_type.tests() {
+            let passed = |file: &FileRow| matches!(file.outcome, Some(FileOutcome::Passed | FileOutcome::Flaky));
+            let bad = |file: &FileRow| file.outcome.is_none_or(FileOutcome::is_bad);
             assert!(
-                saved.files.values().any(|file| passed(&file)),
-                "{id} passed without a test"
+                saved.files.values().any(passed) && !saved.files.values().any(bad),
+                "broken: a job passes if tests ran and none was bad: {id}"
             );
-            assert!(saved.files.values().all(|file| !file.outcome.unwrap().is_bad()));
         }
-        let tested = |event: &JobEvent| {
-            matches!(
-                event,
-                JobEvent::Phase {
-                    phase: Phase::Test,
-                    edge: Edge::Done,
-                    ..
-                }
-            )
+        assert!(
+            row.state != JobState::Passed || !new.job_type.deploys() || row.deploy_code == Some(0),
+            "broken: a job that is to deploy passes if it has: {id}"
+        );
+        let tested = count(|event| {
+            let (phase, edge) = match event {
+                JobEvent::Phase { phase, edge, .. } => (*phase, *edge),
+                _ => return false,
+            };
+            (phase, edge) == (Phase::Test, Edge::Done)
+        });
+        let homes = saved.leases.values().filter(|lease| lease.role == Role::Home).count();
+        assert!(
+            tested <= homes.max(row.attempt as usize),
+            "broken: the test phase ends once: {id}, {tested} times"
+        );
+        let deployed = count(|event| matches!(event, JobEvent::Deployed { .. }));
+        assert!(deployed <= 1, "broken: a job is deployed once: {id}");
+    }
+
+    fn check_file(&self, id: &JobId, saved: &Saved, file: &FileRow) {
+        let Some(row) = &saved.row else { return };
+        let (FileState::Done, Some(outcome)) = (file.state, file.outcome) else {
+            panic!("broken: every file has an end: {id}, {file:?}");
         };
-        assert!(self.events[id].iter().filter(|event| tested(event)).count() <= row.attempt as usize);
+        if outcome == FileOutcome::NotRun {
+            let stopped = row.cancel.is_some() || row.error.is_some();
+            let cut = row.files_bad > 0 && row.plan.as_ref().is_some_and(|plan| plan.fail_fast);
+            let unprepared = row.test_code.is_some_and(|code| code > 1);
+            assert!(
+                stopped || cut || unprepared,
+                "broken: a file is left out only for a reason: {id}, {file:?}, {row:?}"
+            );
+            return;
+        }
+        let key = (id.clone(), row.attempt, file.path.clone(), file.attempt);
+        assert_eq!(
+            self.results.get(&key),
+            Some(&outcome),
+            "broken: a file's end is the recorded result: {id}, {}",
+            file.path
+        );
+        if outcome == FileOutcome::Crashed {
+            assert!(
+                file.lost >= 3,
+                "broken: a file is poison after three losses: {id}, {file:?}"
+            );
+        }
+        assert!(file.lost <= 3, "broken: poison is not tried again: {id}, {file:?}");
     }
 }

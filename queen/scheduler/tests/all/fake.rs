@@ -1,8 +1,9 @@
-//! A drone that obeys the protocol: it prepares, lists, runs, returns, cleans up, and can be lost at any point.
+//! A drone that obeys the protocol: it prepares, lists, runs, returns, deploys, cleans up, and can be lost at any point.
 //!
-//! What it has to say waits in its outbox, as on a real one, and survives a lost connection but not a restart.
+//! What it has to say waits in its outbox, in order, as on a real one. How that reaches the queen is another's matter:
+//! at once in [`world`](crate::world), over connections that break in [`sim`](crate::sim).
 
-use scheduler::{Expect, JobInput, ListedFile};
+use scheduler::{DroneInput, Expect, JobInput, ListedFile};
 use shared::{
     JobId, LeaseToken, Num,
     outcome::FileOutcome,
@@ -13,7 +14,7 @@ use shared::{
         to_queen::{Info, Resume, ResumeJob},
     },
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a fake job is made of, the same on every drone.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub struct Suite {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// It waits for a slot.
+    Waiting,
     Preparing,
     Ready,
     /// Told to deploy; true once it has a slot for that.
@@ -38,13 +41,21 @@ struct Held {
     token: LeaseToken,
     role: Role,
     stage: Stage,
+    /// The next command that it numbers itself.
+    next: Num,
+    /// It has begun the test phase and not been told to go on.
+    testing: bool,
     queue: VecDeque<RunFile>,
     running: Vec<RunFile>,
+    /// Commands that it was given and has not given back: said again, they are echoes.
+    seen: BTreeSet<Num>,
 }
 
 /// What the queen says.
 #[derive(Debug, Clone)]
 pub enum Word {
+    /// A connection of this process; true if it had one before.
+    Connected(bool),
     Start(JobId, Lease),
     Message(ToDrone),
 }
@@ -52,24 +63,41 @@ pub enum Word {
 #[derive(Debug)]
 pub struct Fake {
     pub info: Info,
+    /// What a duration of 100 takes on it; what it reports may be a lie.
+    pub pace: u64,
+    /// Its slots. They may be other than it says.
+    pub slots: usize,
     pub life: u32,
     pub connected: bool,
+    pub draining: bool,
+    /// Told so on its own machine: nobody takes that back.
+    leaving: bool,
     pub inbox: VecDeque<Word>,
-    pub outbox: VecDeque<(JobId, LeaseToken, JobInput)>,
+    pub outbox: VecDeque<DroneInput>,
     leases: BTreeMap<JobId, Held>,
-    /// Deploys that it has begun, by job.
-    pub deploys: Vec<(JobId, LeaseToken)>,
+    /// Every lease that this process ever had.
+    had: BTreeSet<(JobId, LeaseToken)>,
+    /// Phases that it was told to go on to.
+    told: BTreeSet<(JobId, LeaseToken, Phase)>,
+    /// Deploys that it has begun in all its lives.
+    pub deploys: Vec<JobId>,
 }
 
 impl Fake {
     pub fn new(info: Info) -> Self {
         Self {
+            pace: 100,
+            slots: info.capacity as usize,
             info,
             life: 1,
             connected: false,
+            draining: false,
+            leaving: false,
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
             leases: BTreeMap::new(),
+            had: BTreeSet::new(),
+            told: BTreeSet::new(),
             deploys: Vec::new(),
         }
     }
@@ -78,8 +106,11 @@ impl Fake {
     pub fn restart(&mut self) {
         self.life += 1;
         self.disconnect();
+        (self.draining, self.leaving) = (false, false);
         self.outbox.clear();
         self.leases.clear();
+        self.had.clear();
+        self.told.clear();
     }
 
     pub fn disconnect(&mut self) {
@@ -96,6 +127,35 @@ impl Fake {
         Resume { jobs: jobs.collect() }
     }
 
+    /// What it says that it can do.
+    pub fn info(&self) -> Info {
+        Info {
+            capacity: if self.draining { 0 } else { self.info.capacity },
+            ..self.info.clone()
+        }
+    }
+
+    /// Its machine wants it gone.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+        self.drain(true);
+    }
+
+    fn drain(&mut self, on: bool) {
+        if self.draining != on {
+            self.draining = on;
+            self.outbox.push_back(DroneInput::Info(self.info()));
+        }
+    }
+
+    /// The leases that it holds.
+    pub fn holds(&self) -> Vec<(JobId, LeaseToken)> {
+        self.leases
+            .iter()
+            .map(|(job, held)| (job.clone(), held.token))
+            .collect()
+    }
+
     /// Slots that work really has now.
     pub fn busy(&self) -> usize {
         let of = |held: &Held| {
@@ -104,14 +164,31 @@ impl Fake {
         self.leases.values().map(of).sum()
     }
 
+    fn free(&self) -> bool {
+        self.busy() < self.slots.max(1)
+    }
+
     fn say(&mut self, job: &JobId, what: JobInput) {
         if let Some(held) = self.leases.get(job) {
-            self.outbox.push_back((job.clone(), held.token, what));
+            let (job, lease) = (job.clone(), Some(held.token));
+            self.outbox.push_back(DroneInput::Job { job, lease, what });
         }
     }
 
     fn phase(&mut self, job: &JobId, phase: Phase, edge: Edge, code: Option<i32>) {
         self.say(job, JobInput::Phase { phase, edge, code });
+    }
+
+    /// Runs `count` commands, from `first` or from where its own numbers stand.
+    fn commands(&mut self, job: &JobId, first: Option<Num>, count: u32) {
+        for at in 0..count {
+            let Some(held) = self.leases.get_mut(job) else { return };
+            let num = first.map_or(held.next, |first| Num(first.0 + at));
+            if first.is_none() {
+                held.next = num.next();
+            }
+            self.say(job, JobInput::CmdStart { num });
+        }
     }
 
     /// Takes one message of the queen.
@@ -120,6 +197,11 @@ impl Fake {
             return false;
         };
         match word {
+            Word::Connected(again) => {
+                if again {
+                    self.outbox.push_back(DroneInput::Resume(self.resume()));
+                }
+            }
             Word::Start(job, lease) => self.start(job, lease),
             Word::Message(message) => self.obey(message),
         }
@@ -127,81 +209,83 @@ impl Fake {
     }
 
     fn start(&mut self, job: JobId, lease: Lease) {
-        if self.leases.get(&job).is_some_and(|held| held.token == lease.token) {
+        // An echo, or older than what it has.
+        if self.leases.get(&job).is_some_and(|held| held.token >= lease.token) {
             return;
         }
         let held = Held {
             token: lease.token,
             role: lease.role,
-            stage: Stage::Preparing,
+            stage: Stage::Waiting,
+            next: lease.num,
+            testing: false,
             queue: VecDeque::new(),
             running: Vec::new(),
+            seen: BTreeSet::new(),
         };
+        // What it may still have of the job is dropped: the queen has taken it away.
         self.leases.insert(job.clone(), held);
-        // A deploy may come on top: it is given at once to the drone that has the job, and waits there for its slot.
-        let deploys = self
-            .leases
-            .values()
-            .filter(|held| matches!(held.stage, Stage::Deploying(_, true)))
-            .count();
-        let (busy, capacity) = (self.busy() - deploys, self.info.capacity as usize);
-        assert!(
-            busy <= capacity,
-            "{busy} slots in use of {capacity} when {job} is to be prepared"
-        );
+        self.had.insert((job.clone(), lease.token));
         self.say(&job, JobInput::Receipt);
-        if lease.role == Role::Home {
-            self.say(&job, JobInput::Started);
+        if self.free() {
+            self.begin(&job);
         }
-        self.phase(&job, Phase::Prepare, Edge::Start, None);
-        self.say(&job, JobInput::CmdStart { num: lease.num });
+    }
+
+    fn begin(&mut self, job: &JobId) {
+        let Some(held) = self.leases.get_mut(job) else { return };
+        held.stage = Stage::Preparing;
+        if held.role == Role::Home {
+            self.say(job, JobInput::Started);
+        }
+        self.phase(job, Phase::Prepare, Edge::Start, None);
+    }
+
+    /// The lease that a message means. One that it never had is a fault of the queen's; one that it has ended of its
+    /// own accord the queen could not know of.
+    fn meant(&mut self, job: &JobId, lease: LeaseToken) -> Option<&mut Held> {
+        assert!(
+            self.had.contains(&(job.clone(), lease)),
+            "broken: a drone is told only of leases that it was given: {job} under {lease:?}"
+        );
+        self.leases.get_mut(job).filter(|held| held.token == lease)
     }
 
     fn obey(&mut self, message: ToDrone) {
         match message {
+            ToDrone::QueryInfo {} => self.outbox.push_back(DroneInput::Info(self.info())),
             ToDrone::JobRun { job, lease, files } => {
-                let held = self.leases.get_mut(&job).filter(|held| held.token == lease);
-                let held = held.unwrap_or_else(|| panic!("job:run of {job} without its lease"));
-                assert_eq!(
-                    held.stage,
-                    Stage::Ready,
-                    "job:run of {job} to a drone that is not prepared"
+                let Some(held) = self.meant(&job, lease) else { return };
+                let ready = matches!(held.stage, Stage::Ready);
+                assert!(
+                    ready,
+                    "broken: files are run where the job is prepared: {job}, {held:?}"
                 );
-                for file in files {
-                    let known = held
-                        .queue
-                        .iter()
-                        .chain(&held.running)
-                        .any(|other| other.num == file.num);
-                    if !known {
-                        held.queue.push_back(file);
-                    }
-                }
+                held.queue
+                    .extend(files.into_iter().filter(|file| held.seen.insert(file.num)));
             }
             ToDrone::TakeBack { job, lease, nums } => {
-                let Some(held) = self.leases.get_mut(&job).filter(|held| held.token == lease) else {
-                    return;
-                };
+                let Some(held) = self.meant(&job, lease) else { return };
                 let before: Vec<Num> = held.queue.iter().map(|file| file.num).collect();
                 held.queue.retain(|file| !nums.contains(&file.num));
-                let nums = nums.into_iter().filter(|num| before.contains(num)).collect();
+                let nums: Vec<Num> = nums.into_iter().filter(|num| before.contains(num)).collect();
+                held.seen.retain(|num| !nums.contains(num));
                 self.say(&job, JobInput::Returned { nums });
             }
             ToDrone::JobPhase { job, lease, phase, num } => {
-                let Some(held) = self.leases.get_mut(&job).filter(|held| held.token == lease) else {
-                    return;
-                };
-                match (phase, held.stage) {
+                if self.meant(&job, lease).is_none() || !self.told.insert((job.clone(), lease, phase)) {
                     // Said twice under one lease, it is heeded once.
-                    (Phase::Deploy, Stage::Ready) if !self.deploys.contains(&(job.clone(), lease)) => {
-                        self.deploys.push((job, lease));
-                        held.stage = Stage::Deploying(num, false);
-                    }
-                    (Phase::Cleanup, Stage::Cleaning(_) | Stage::Cancelling) => {}
+                    return;
+                }
+                let Some(held) = self.leases.get_mut(&job) else { return };
+                held.testing = false;
+                match (phase, held.stage) {
+                    (Phase::Deploy, Stage::Ready) => held.stage = Stage::Deploying(num, false),
+                    (Phase::Cleanup, Stage::Cancelling) => {}
                     (Phase::Cleanup, _) => {
                         assert!(
                             held.queue.is_empty() && held.running.is_empty(),
-                            "{job} is cleaned up at work"
+                            "broken: nothing is cleaned up at work: {job}, {held:?}"
                         );
                         held.stage = Stage::Cleaning(num);
                     }
@@ -209,7 +293,10 @@ impl Fake {
                 }
             }
             ToDrone::JobCancel { job, lease, .. } => {
-                if let Some(held) = self.leases.get_mut(&job).filter(|held| Some(held.token) == lease) {
+                let Some(held) = lease.and_then(|lease| self.meant(&job, lease)) else {
+                    return;
+                };
+                if held.stage != Stage::Cancelling {
                     held.stage = Stage::Cancelling;
                     held.queue.clear();
                     held.running.clear();
@@ -217,16 +304,12 @@ impl Fake {
             }
             ToDrone::Resumed { jobs } => {
                 for answer in jobs.into_iter().filter(|answer| !answer.go_on) {
-                    if self
-                        .leases
-                        .get(&answer.id)
-                        .is_some_and(|held| held.token == answer.lease)
-                    {
+                    if self.meant(&answer.id, answer.lease).is_some() {
                         self.leases.remove(&answer.id);
                     }
                 }
             }
-            ToDrone::Drain { .. } => {}
+            ToDrone::Drain { on } => self.drain(on.unwrap_or(true) || self.leaving),
             other => panic!("the scheduler says {other:?}"),
         }
     }
@@ -242,30 +325,41 @@ impl Fake {
     }
 
     fn work_on(&mut self, job: &JobId, suite: &Suite, dice: u32) -> bool {
-        let free = self.busy() < self.info.capacity.max(1) as usize;
+        let (free, pace) = (self.free(), self.pace);
         let Some(held) = self.leases.get_mut(job) else {
             return false;
         };
         match held.stage {
-            Stage::Preparing => self.prepare(job, suite, dice % 32),
-            Stage::Deploying(num, false) if free => held.stage = Stage::Deploying(num, true),
-            Stage::Deploying(_, false) => return false,
-            Stage::Deploying(num, true) => {
-                held.stage = Stage::Ready;
+            Stage::Waiting if free => self.begin(job),
+            Stage::Deploying(num, false) if free => {
+                held.stage = Stage::Deploying(num, true);
+                // Nobody keeps numbers for a cleanup that follows unasked, unless tests were listed.
+                let given = suite.tests.then_some(num);
+                if given.is_none() {
+                    held.next = num;
+                }
+                self.deploys.push(job.clone());
                 self.phase(job, Phase::Deploy, Edge::Start, None);
-                self.say(job, JobInput::CmdStart { num });
+                self.commands(job, given, 2);
+            }
+            Stage::Waiting | Stage::Deploying(_, false) => return false,
+            Stage::Preparing => self.prepare(job, suite, dice % 32),
+            Stage::Deploying(_, true) => {
+                held.stage = Stage::Ready;
                 let code = i32::from(dice % 8 == 7);
                 self.phase(job, Phase::Deploy, Edge::Done, Some(code));
                 self.say(job, JobInput::Deployed { code });
             }
             Stage::Cleaning(num) => {
-                self.phase(job, Phase::Cleanup, Edge::Start, None);
-                self.say(job, JobInput::CmdStart { num });
-                self.phase(job, Phase::Cleanup, Edge::Done, Some(0));
+                self.clean_up(job, Some(num), suite);
                 self.say(job, JobInput::Done);
                 self.leases.remove(job);
             }
             Stage::Cancelling => {
+                if held.testing {
+                    self.phase(job, Phase::Test, Edge::Done, None);
+                }
+                self.clean_up(job, None, suite);
                 self.say(job, JobInput::Cancelled);
                 self.leases.remove(job);
             }
@@ -275,7 +369,13 @@ impl Fake {
                     let (num, attempt) = (file.num, file.attempt);
                     self.say(job, JobInput::FileStart { num, attempt });
                     self.say(job, JobInput::CmdStart { num });
-                } else if !held.running.is_empty() {
+                } else if held.running.is_empty() {
+                    return false;
+                } else if dice % 128 == 127 {
+                    let error = JobError::new("internal", "the fake breaks down");
+                    self.say(job, JobInput::Errored { error });
+                    self.leases.remove(job);
+                } else {
                     let file = held.running.remove(dice as usize % held.running.len());
                     let (outcome, died) = match dice % 16 {
                         11 | 12 => (FileOutcome::Failed, false),
@@ -284,40 +384,50 @@ impl Fake {
                         15 => (FileOutcome::TimedOut, false),
                         _ => (FileOutcome::Passed, false),
                     };
-                    let (num, attempt, duration) = (file.num, file.attempt, 100 + u64::from(dice % 1000));
-                    self.say(
-                        job,
-                        JobInput::FileDone {
-                            num,
-                            attempt,
-                            outcome,
-                            died,
-                            duration,
-                        },
-                    );
-                } else {
-                    return false;
+                    let done = JobInput::FileDone {
+                        num: file.num,
+                        attempt: file.attempt,
+                        outcome,
+                        died,
+                        duration: (100 + u64::from(dice % 1000)) * 100 / pace.max(1),
+                    };
+                    self.say(job, done);
                 }
             }
         }
         true
     }
 
+    fn clean_up(&mut self, job: &JobId, first: Option<Num>, suite: &Suite) {
+        self.phase(job, Phase::Cleanup, Edge::Start, None);
+        self.commands(job, first, suite.plan.cleanup_commands);
+        self.phase(job, Phase::Cleanup, Edge::Done, Some(0));
+    }
+
     fn prepare(&mut self, job: &JobId, suite: &Suite, dice: u32) {
         let Some(held) = self.leases.get_mut(job) else { return };
         held.stage = Stage::Ready;
-        let role = held.role;
+        let home = held.role == Role::Home;
         match dice {
-            30 => return self.phase(job, Phase::Prepare, Edge::Done, Some(2)),
+            30 => {
+                self.commands(job, None, suite.plan.prepare_commands.min(1));
+                return self.phase(job, Phase::Prepare, Edge::Done, Some(2));
+            }
             31 => {
                 let error = JobError::new("source", "the fake cannot fetch");
                 self.say(job, JobInput::Errored { error });
                 self.leases.remove(job);
                 return;
             }
-            _ => self.phase(job, Phase::Prepare, Edge::Done, Some(0)),
+            _ => {
+                self.commands(job, None, suite.plan.prepare_commands);
+                self.phase(job, Phase::Prepare, Edge::Done, Some(0));
+            }
         }
-        if role == Role::Home && suite.tests {
+        if home && suite.tests {
+            if let Some(held) = self.leases.get_mut(job) {
+                held.testing = true;
+            }
             let listed = |(path, expect): &(String, Option<u64>)| ListedFile {
                 path: path.clone(),
                 expect: expect.map(|duration| Expect {
@@ -327,23 +437,10 @@ impl Fake {
             };
             let files: Vec<ListedFile> = suite.files.iter().map(listed).collect();
             let (one, two) = files.split_at(files.len() / 2);
-            self.say(
-                job,
-                JobInput::Files {
-                    files: one.to_vec(),
-                    more: true,
-                    plan: None,
-                },
-            );
-            let plan = Some(suite.plan.clone());
-            self.say(
-                job,
-                JobInput::Files {
-                    files: two.to_vec(),
-                    more: false,
-                    plan,
-                },
-            );
+            let (first, last) = (one.to_vec(), two.to_vec());
+            let part = |files, more, plan| JobInput::Files { files, more, plan };
+            self.say(job, part(first, true, None));
+            self.say(job, part(last, false, Some(suite.plan.clone())));
         }
     }
 }

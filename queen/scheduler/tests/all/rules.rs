@@ -316,7 +316,7 @@ fn a_job_is_tried_again_after_a_pause_as_often_as_it_asks_for() {
     let mut new = new_job("j");
     new.retries = 1;
     world.submit(new, suite(1, 1000));
-    for _ in 0..3 {
+    while world.row("j").state == JobState::Queued {
         world.all_quiet();
     }
     let error = shared::protocol::event::JobError::new("source", "gone");

@@ -1,13 +1,19 @@
-//! A store and a fleet around one scheduler; what must always hold is checked after every step.
+//! A store and a fleet around one scheduler, where everything is written and heard at once: for rules, one by one.
+//!
+//! What must always hold is checked after every step. Worlds in which messages are late and lost are in
+//! [`sim`](crate::sim).
 
-use crate::fake::{Fake, Suite};
-use scheduler::{Action, DroneInput, FileRow, Input, JobInput, JobRow, LeaseRow, LeaseState, NewJob, State};
-use shared::{
-    Attempt, DroneId, Incarnation, JobId, JobType, LeaseToken, Num, Project, Timestamp,
-    outcome::FileOutcome,
-    protocol::{JobEvent, to_queen::Info},
+use crate::{
+    checks::View,
+    fake::{Fake, Suite, Word},
+    ledger::Ledger,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use scheduler::{Action, DroneInput, FileRow, Input, JobInput, JobRow, LeaseRow, NewJob, State};
+use shared::{DroneId, Incarnation, JobId, JobType, Project, Timestamp, protocol::to_queen::Info};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Deref, DerefMut},
+};
 
 pub fn job_id(id: &str) -> JobId {
     JobId::new(id).unwrap()
@@ -55,36 +61,30 @@ pub fn suite(count: usize, ms: u64) -> Suite {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Saved {
-    pub(super) new: Option<NewJob>,
-    pub(super) row: Option<JobRow>,
-    pub(super) files: BTreeMap<u32, FileRow>,
-    pub(super) leases: BTreeMap<LeaseToken, LeaseRow>,
-}
-
 pub struct World {
     pub state: State,
     pub now: Timestamp,
-    pub grace: u64,
     pub fakes: BTreeMap<DroneId, Fake>,
     pub suites: BTreeMap<JobId, Suite>,
-    pub(super) saved: BTreeMap<JobId, Saved>,
-    pub(super) drained: BTreeMap<DroneId, bool>,
-    pub(super) learned: BTreeMap<DroneId, f64>,
-    pub(super) lives: BTreeMap<DroneId, Incarnation>,
-    /// Accepted results, by job, try of the job, file and attempt.
-    pub(super) results: BTreeMap<(JobId, u32, String, Attempt), FileOutcome>,
-    /// Attempts that are out: which lease has them.
-    pub(super) out: BTreeMap<(JobId, String), (LeaseToken, Num)>,
-    pub(super) commands: BTreeMap<(JobId, Num), LeaseToken>,
-    pub(super) deploys: BTreeMap<JobId, LeaseToken>,
+    ledger: Ledger,
     /// Drones that have said on their connection what they can do.
-    pub(super) ready: BTreeSet<DroneId>,
-    pub events: BTreeMap<JobId, Vec<JobEvent>>,
-    pub drops: BTreeMap<&'static str, u32>,
-    /// Everything that was said, to compare two runs.
+    ready: BTreeSet<DroneId>,
+    /// Everything that was said.
     pub log: Vec<Vec<Action>>,
+}
+
+impl Deref for World {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
 }
 
 impl World {
@@ -101,20 +101,10 @@ impl World {
         Self {
             state: State::with_grace(30_000),
             now: Timestamp(1_000_000),
-            grace: 30_000,
             fakes: BTreeMap::new(),
             suites: BTreeMap::new(),
-            saved: BTreeMap::new(),
-            drained: BTreeMap::new(),
-            learned: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            results: BTreeMap::new(),
-            out: BTreeMap::new(),
-            commands: BTreeMap::new(),
-            deploys: BTreeMap::new(),
+            ledger: Ledger::default(),
             ready: BTreeSet::new(),
-            events: BTreeMap::new(),
-            drops: BTreeMap::new(),
             log: Vec::new(),
         }
     }
@@ -130,17 +120,37 @@ impl World {
                 _ => {}
             }
         }
-        self.apply(&input, &actions);
+        self.ledger.record(self.now, &input, &actions);
+        for action in &actions {
+            match action {
+                Action::Start { drone, job, lease } => self.tell(drone, Word::Start(job.clone(), *lease)),
+                Action::Send { drone, message } => self.tell(drone, Word::Message(message.clone())),
+                _ => {}
+            }
+        }
         self.log.push(actions.clone());
-        self.check();
+        let view = View {
+            state: &self.state,
+            ledger: &self.ledger,
+            ready: &self.ready,
+            now: self.now,
+        };
+        view.check();
+        self.ledger.check_over();
         actions
+    }
+
+    fn tell(&mut self, drone: &DroneId, word: Word) {
+        if let Some(fake) = self.fakes.get_mut(drone).filter(|fake| fake.connected) {
+            fake.inbox.push_back(word);
+        }
     }
 
     pub fn submit(&mut self, mut new: NewJob, mut suite: Suite) -> Vec<Action> {
         new.submitted = self.now;
         suite.tests = new.job_type.tests();
         self.suites.insert(new.id.clone(), suite);
-        self.saved.entry(new.id.clone()).or_default().new = Some(new.clone());
+        self.ledger.saved.entry(new.id.clone()).or_default().new = Some(new.clone());
         self.input(Input::Submit(Box::new(new)))
     }
 
@@ -163,7 +173,7 @@ impl World {
         fake.connected = true;
         let (life, info, name) = (fake.life, fake.info.clone(), id.to_string());
         let incarnation = Incarnation::new(format!("{id}.{life}")).unwrap();
-        self.lives.insert(id.clone(), incarnation.clone());
+        self.ledger.applied.insert(id.clone(), (incarnation.clone(), 0));
         self.drone(id, DroneInput::Connected { incarnation, name, gap });
         while self.deliver(id) {}
         self.drone(id, DroneInput::Info(info));
@@ -182,17 +192,10 @@ impl World {
         if !fake.connected {
             return false;
         }
-        let Some((job, token, what)) = fake.outbox.pop_front() else {
+        let Some(what) = fake.outbox.pop_front() else {
             return false;
         };
-        self.drone(
-            id,
-            DroneInput::Job {
-                job,
-                lease: Some(token),
-                what,
-            },
-        );
+        self.drone(id, what);
         true
     }
 
@@ -210,34 +213,13 @@ impl World {
 
     /// The queen is killed and starts again from what it wrote.
     pub fn restart_queen(&mut self) {
-        let open = |saved: &&Saved| saved.row.as_ref().is_some_and(|row| !row.state.is_final());
-        let jobs = self.saved.values().filter(open).map(|saved| {
-            (
-                saved.new.clone().unwrap(),
-                saved.row.clone().unwrap(),
-                saved.files.values().cloned().collect(),
-                saved.leases.values().cloned().collect(),
-            )
-        });
-        let drones = self.fakes.keys().map(|id| {
-            let drained = self.drained.get(id).copied().unwrap_or(false);
-            (
-                id.clone(),
-                self.lives.get(id).cloned(),
-                drained,
-                self.learned.get(id).copied(),
-            )
-        });
-        self.state = State::with_grace(self.grace).restore(jobs.collect(), drones.collect(), self.now);
+        let (jobs, drones) = (self.ledger.open(), self.ledger.drones());
+        self.state = State::with_grace(30_000).restore(jobs, drones, self.now);
         for fake in self.fakes.values_mut() {
             fake.disconnect();
         }
         self.ready.clear();
-        for lease in self.saved.values_mut().flat_map(|saved| saved.leases.values_mut()) {
-            if lease.state == LeaseState::Live {
-                lease.state = LeaseState::Suspended;
-            }
-        }
+        self.ledger.suspend();
         self.input(Input::Wake);
     }
 
@@ -289,9 +271,7 @@ impl World {
     }
 
     fn all_final(&self) -> bool {
-        self.saved
-            .values()
-            .all(|saved| saved.row.as_ref().is_some_and(|row| row.state.is_final()))
+        self.saved.values().all(crate::ledger::Saved::is_final)
     }
 
     pub fn row(&self, job: &str) -> &JobRow {
@@ -304,23 +284,15 @@ impl World {
 
     /// The drone that holds the home lease.
     pub fn home(&self, job: &str) -> Option<String> {
-        let held = |lease: &&LeaseRow| {
-            lease.state != LeaseState::Ended && lease.role == shared::protocol::to_drone::Role::Home
-        };
+        let held = |lease: &&LeaseRow| lease.role == shared::protocol::to_drone::Role::Home;
         self.saved[&job_id(job)]
-            .leases
-            .values()
+            .live()
             .find(held)
             .map(|lease| lease.drone.to_string())
     }
 
     pub fn live(&self, job: &str) -> Vec<String> {
-        let live = |lease: &&LeaseRow| lease.state != LeaseState::Ended;
-        self.saved[&job_id(job)]
-            .leases
-            .values()
-            .filter(live)
-            .map(|lease| lease.drone.to_string())
-            .collect()
+        let live = self.saved[&job_id(job)].live();
+        live.map(|lease| lease.drone.to_string()).collect()
     }
 }
