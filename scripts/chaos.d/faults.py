@@ -169,8 +169,8 @@ class Hands:
                     await self._pause(drone.program, fault.between(0.5, 8))
                 case "disk-full":
                     async with self.links[drone.name]:
-                        # What it has to say meanwhile is to go to its disk.
-                        drone.link.cut(True)
+                        # Now what it has to say is to go to its disk, now work comes that finds no place.
+                        drone.link.cut(fault.seed % 2 == 0)
                         try:
                             await self._fill(drone, drone.disk, fault.between(1, 4))
                         finally:
