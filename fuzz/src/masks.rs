@@ -65,7 +65,7 @@ fn streamed<'a>(mask: &Arc<Mask>, pieces: impl IntoIterator<Item = &'a [u8]>) ->
 
 /// Adds anything, or a secret in one of the forms in which programs print it.
 fn piece(choices: &mut Choices<'_>, secrets: &[String], output: &mut Vec<u8>) {
-    let form = choices.below(10);
+    let form = choices.below(11);
     let secret = secrets.get(choices.below(4)).map_or("", |secret| secret.trim());
     let percent = utf8_percent_encode(secret, COMPONENT).to_string();
     let around = |before: &[u8], after: &[u8]| [before, secret.as_bytes(), after].concat();
@@ -78,6 +78,7 @@ fn piece(choices: &mut Choices<'_>, secrets: &[String], output: &mut Vec<u8>) {
         6 => percent.replace("%20", "+"),
         7 => lower(&percent),
         8 => serde_json::to_string(secret).expect("text"),
+        9 => in_ascii(&serde_json::to_string(secret).expect("text")),
         // The beginning of one, which may go on as something else.
         _ => secret.chars().take(choices.below(24)).collect(),
     };
@@ -94,6 +95,17 @@ fn lower(percent: &str) -> String {
     })
 }
 
+/// JSON without a letter beyond ASCII.
+fn in_ascii(json: &str) -> String {
+    let units = json.encode_utf16();
+    units
+        .map(|unit| match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+            _ => format!("\\u{unit:04x}"),
+        })
+        .collect()
+}
+
 /// `is_text`: the output was, so that nothing in `whole` stands for a byte that is no text.
 fn hidden(secret: &str, whole: &str, is_text: bool) {
     for line in secret.lines().chain([secret]).map(str::trim) {
@@ -101,18 +113,26 @@ fn hidden(secret: &str, whole: &str, is_text: bool) {
         if line.len() < SHORTEST || line.contains(REDACTED) || (!is_text && line.contains('\\')) {
             continue;
         }
-        let percent = utf8_percent_encode(line, COMPONENT).to_string();
-        let json = serde_json::to_string(line).expect("text");
         let mut forms = vec![line.to_owned()];
-        if is_text {
-            forms.extend([lower(&percent), percent.replace("%20", "+"), percent]);
-            forms.push(json[1..json.len() - 1].to_owned());
+        // Of a secret of many lines, each is hidden as it is, and the whole in every form.
+        let is_encoded = is_text && line == secret.trim();
+        if is_encoded {
+            let percent = utf8_percent_encode(line, COMPONENT).to_string();
+            let json = serde_json::to_string(line).expect("text");
+            let json = &json[1..json.len() - 1];
+            forms.extend([
+                lower(&percent),
+                percent.replace("%20", "+"),
+                percent,
+                in_ascii(json),
+                json.to_owned(),
+            ]);
         }
         for part in whole.split(REDACTED) {
             for form in &forms {
                 assert!(!part.contains(form.as_str()), "{form:?} is in {part:?}");
             }
-            if is_text && line == secret.trim() {
+            if is_encoded {
                 assert!(!decodes_to(part, line.as_bytes()), "{line:?} is in {part:?}, in base64");
             }
         }

@@ -39,7 +39,9 @@ pub fn all(value: &str, patterns: &mut Vec<Vec<u8>>) {
     }
     if let Ok(json) = serde_json::to_string(value) {
         add(json.trim_matches('"').as_bytes());
-        add(&json.as_bytes()[1..json.len() - 1]);
+        let json = &json[1..json.len() - 1];
+        add(json.as_bytes());
+        add(json_in_ascii(json).as_bytes());
     }
 }
 
@@ -61,6 +63,24 @@ fn encoded_inside(value: &[u8], shift: usize, alphabet: &Alphabet) -> String {
     let text = GeneralPurpose::new(alphabet, NO_PAD).encode(&data);
     let (from, to) = ((shift * 8).div_ceil(6), data.len() * 8 / 6);
     text[from..to].to_owned()
+}
+
+/// As writers of JSON do it that trust nobody to read UTF-8: Python's, for one.
+fn json_in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            let units = c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            text.push_str(&units);
+        }
+    }
+    text
 }
 
 fn url_encoded(value: &str, keep: &str, upper: bool) -> String {

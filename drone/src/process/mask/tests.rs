@@ -29,6 +29,7 @@ fn a_secret_is_hidden_in_every_form() {
         "p%C3%A4ss%20w%2Ford%2B%221%22%3F".to_owned(),
         "p%c3%a4ss+w%2ford%2b%221%22%3f".to_owned(),
         serde_json::to_string(value).unwrap(),
+        r#"{"key": "p\u00e4ss w/ord+\"1\"?"}"#.to_owned(),
     ] {
         let masked = mask.sanitize(&text);
         assert!(masked.contains(REDACTED), "{text} → {masked}");
