@@ -190,7 +190,8 @@ impl JobData {
                 json.len()
             )));
         }
-        let mut job: Self = crate::object::from_str(json).map_err(|error| BadJob(explain(&error.to_string())))?;
+        let mut job: Self =
+            crate::object::from_str(json).map_err(|error| BadJob(explain(&crate::object::short(&error))))?;
         job.hide_url_password();
         job.check()?;
         Ok(job)
@@ -204,7 +205,7 @@ impl JobData {
                 return bad("repo.url is empty: give an address, or leave repo out for a job without source".into());
             }
             if repo.url.starts_with('-') || repo.url.chars().any(char::is_control) {
-                return bad(format!("repo.url {:?} is no address of a repository", repo.url));
+                return bad(format!("repo.url {} is no address of a repository", quoted(&repo.url)));
             }
             if let Some(why) = is_misread(&repo.url) {
                 return bad(format!(
@@ -217,17 +218,21 @@ impl JobData {
             Some(Ref::Branch { id: Some(id), .. })
                 if !matches!(id.len(), 40 | 64) || !id.bytes().all(|b| b.is_ascii_hexdigit()) =>
             {
-                return bad(format!("ref.id {id:?} is no commit id: give all 40 hexadecimal digits"));
+                return bad(format!(
+                    "ref.id {} is no commit id: give all 40 hexadecimal digits",
+                    quoted(id)
+                ));
             }
             Some(Ref::Branch { branch: Some(name), .. } | Ref::Fetch { fetch: name }) if !is_ref_name(name) => {
-                return bad(format!("ref {name:?} is no name of a branch or ref"));
+                return bad(format!("ref {} is no name of a branch or ref", quoted(name)));
             }
             _ => {}
         }
         for name in self.secrets.keys() {
             if !is_env_name(name) {
                 return bad(format!(
-                    "secrets has {name:?}, which is no name of an environment variable: use letters, digits and '_'"
+                    "secrets has {}, which is no name of an environment variable: use letters, digits and '_'",
+                    quoted(name)
                 ));
             }
         }
@@ -329,6 +334,16 @@ impl JobData {
             password: Secret::new(password),
         });
     }
+}
+
+/// A text in an error, in quotes, cut to its first 80 characters.
+fn quoted(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut start: String = rest.by_ref().take(80).collect();
+    if rest.next().is_some() {
+        start.push('…');
+    }
+    format!("{start:?}")
 }
 
 /// Why an address may hold a password that cannot be found in it. It is not repeated in the answer.

@@ -1,7 +1,7 @@
 //! Reads structs from JSON objects alone.
 //!
 //! serde by itself takes an array of a struct's values for the struct: what the contract calls malformed would be
-//! understood, by the order of fields that nobody promised.
+//! understood, by the order of fields that nobody promised. Owns the length of what is said of a text that was not read.
 
 use serde::{
     Deserialize, Deserializer,
@@ -34,6 +34,19 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<
     let value = object(&mut reader)?;
     reader.end()?;
     Ok(value)
+}
+
+/// The most bytes of serde's words.
+const ERROR_LIMIT: usize = 400;
+
+/// An error's words, which may repeat a piece of the text, cut to what a log can bear.
+pub(crate) fn short(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    if text.len() > ERROR_LIMIT {
+        text.truncate(text.floor_char_boundary(ERROR_LIMIT));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]

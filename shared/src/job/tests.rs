@@ -104,6 +104,22 @@ fn states_move_only_forward() {
 }
 
 #[test]
+fn an_error_does_not_repeat_a_whole_job() {
+    let long = "ü ".repeat(10_000);
+    for (field, value) in [
+        ("repo", json!({"url": format!("-{long}")})),
+        ("ref", json!({"branch": long})),
+        ("ref", json!({"id": long})),
+        ("secrets", json!({&long: "x"})),
+        ("priority", json!(long)),
+        (&long, json!(1)),
+    ] {
+        let error = JobData::parse(&with(field, value)).unwrap_err().to_string();
+        assert!(error.len() < 600 && error.contains("ü ü"), "{error}");
+    }
+}
+
+#[test]
 fn a_job_is_an_object() {
     let error = JobData::parse(r#"[null, null, "a/b"]"#).unwrap_err().to_string();
     assert!(error.contains("invalid type: sequence, expected an object"), "{error}");

@@ -2,7 +2,10 @@
 //!
 //! Reading borrows from the frame and parses each message's args only when its type is known.
 
-use crate::{LeaseToken, object::object};
+use crate::{
+    LeaseToken,
+    object::{object, short},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::DeserializeOwned,
@@ -16,8 +19,6 @@ pub const FRAME_LIMIT: usize = 1024 * 1024;
 /// The most bytes of text that one output message should carry, so that a batch stays far below [`FRAME_LIMIT`]
 /// even if every byte of it has to be escaped.
 pub const TEXT_LIMIT: usize = 32 * 1024;
-/// The most bytes of what is said of a piece of a frame that could not be read.
-const ERROR_LIMIT: usize = 400;
 
 /// Why a frame or a message could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +70,7 @@ impl<'a> Frame<'a> {
         if text.len() > FRAME_LIMIT {
             return Err(FrameError::TooLong(text.len()));
         }
-        let no_message = |error: serde_json::Error| FrameError::NoMessage(short(error));
+        let no_message = |error: serde_json::Error| FrameError::NoMessage(short(&error));
         let read = if text.trim_start().starts_with('[') {
             serde_json::from_str::<Vec<One<'_>>>(text)
         } else {
@@ -87,16 +88,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for One<'a> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         object(input).map(One)
     }
-}
-
-/// The error's words, which may repeat a piece of the frame, cut to what a log can bear.
-fn short(error: serde_json::Error) -> String {
-    let mut text = error.to_string();
-    if text.len() > ERROR_LIMIT {
-        text.truncate(text.floor_char_boundary(ERROR_LIMIT));
-        text.push('…');
-    }
-    text
 }
 
 /// Joins serialized messages into frames, each at most `limit` bytes (a single message may be longer: it then stands alone).
@@ -141,7 +132,7 @@ impl<'m, 'a> Args<'m, 'a> {
             why: if self.message.args.len() <= index {
                 "it is missing".into()
             } else {
-                short(error)
+                short(&error)
             },
         })
     }
