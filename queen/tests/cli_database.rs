@@ -96,6 +96,19 @@ async fn the_password_is_not_in_help_nor_in_errors() {
     let help = with(&suite, &database, &["serve", "--help"]).await.expect(0);
     assert!(help.stdout.contains("QUEEN_DATABASE"), "{help:?}");
     with(&suite, &database, &["token", "--help"]).await.expect(0);
+    let file = suite.beside("queen.toml");
+    let settings =
+        format!("token = \"hunter2\"\n[serve]\ndatabase = \"{database}\"\n[token]\ndatabase = \"{database}\"\n");
+    std::fs::write(&file, settings).unwrap();
+    for command in ["serve", "token"] {
+        let args = [command, "--help", "--config", file.to_str().unwrap()];
+        let help = ended(suite.command(&args)).await.expect(0);
+        assert!(help.stdout.contains("--database"), "{help:?}");
+        assert!(!help.stdout.contains("hunter2"), "{help:?}");
+    }
+    let list = ["token", "list", "--config", file.to_str().unwrap()];
+    let none = ended(suite.command(&list)).await.expect(0);
+    assert_eq!(none.stdout.trim(), "no tokens", "the file's database is asked");
     let wrong = database.replace("owner_of", "nobody_of");
     let refused = with(&suite, &wrong, &["serve", "--listen", "127.0.0.1:0"])
         .await

@@ -303,7 +303,7 @@ async fn what_keeps_a_database_from_being_used_is_said_with_what_to_do() {
 
     let silent = error(dir, "postgres://skep@localhost/skep?host=/nonexistent").await;
     assert!(
-        silent.contains("postgres://skep@:5432/skep?host=/nonexistent cannot be used: nothing listens there"),
+        silent.contains("postgres://skep@localhost:5432/skep?host=/nonexistent cannot be used: nothing listens there"),
         "{silent}"
     );
     let port = std::net::TcpListener::bind("127.0.0.1:0")

@@ -115,7 +115,11 @@ fn set(command: Command, id: &str, key: &str, value: &Value, place: &str) -> Res
     if !many && values.len() != 1 {
         return Err(format!("{key}{place} takes one value, not a list"));
     }
-    Ok(command.mut_arg(id, |arg| arg.required(false).default_values(values)))
+    Ok(command.mut_arg(id, |arg| {
+        // What is not shown of the environment is not shown of the file either.
+        let secret = arg.is_hide_env_values_set();
+        arg.required(false).default_values(values).hide_default_value(secret)
+    }))
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {

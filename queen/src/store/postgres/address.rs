@@ -97,6 +97,10 @@ impl Address {
                     told.message().to_owned(),
                     "a queen needs ten connections: raise max_connections, or end what holds them".into(),
                 ),
+                Some("25006") => (
+                    told.message().to_owned(),
+                    "give the address of the server that can be written".into(),
+                ),
                 _ => return error.into(),
             },
             sqlx::Error::Io(told) => (
@@ -123,11 +127,10 @@ impl Address {
 fn place(options: &PgConnectOptions) -> String {
     let (user, port) = (options.get_username(), options.get_port());
     let name = options.get_database().unwrap_or(user);
+    let socket = |folder: &dyn fmt::Display| format!("postgres://{user}@localhost:{port}/{name}?host={folder}");
     match options.get_socket() {
-        Some(folder) => format!("postgres://{user}@:{port}/{name}?host={}", folder.display()),
-        None if options.get_host().starts_with('/') => {
-            format!("postgres://{user}@:{port}/{name}?host={}", options.get_host())
-        }
+        Some(folder) => socket(&folder.display()),
+        None if options.get_host().starts_with('/') => socket(&options.get_host()),
         None => format!("postgres://{user}@{}:{port}/{name}", options.get_host()),
     }
 }
@@ -153,8 +156,10 @@ mod tests {
             .unwrap();
         assert_eq!(address.place(), "postgres://ann@db.example:6000/skep");
         assert_eq!(format!("{address:?}"), "postgres://ann@db.example:6000/skep");
-        let socket: Address = "postgresql://ann:hunter2@/skep?host=/run/x&port=7".parse().unwrap();
-        assert_eq!(socket.place(), "postgres://ann@:7/skep?host=/run/x");
+        let socket: Address = "postgresql://ann:hunter2@localhost/skep?host=/run/x&port=7"
+            .parse()
+            .unwrap();
+        assert_eq!(socket.place(), "postgres://ann@localhost:7/skep?host=/run/x");
     }
 
     #[test]

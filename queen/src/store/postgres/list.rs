@@ -41,34 +41,40 @@ pub async fn page(pool: &PgPool, filter: &JobFilter) -> Result<Vec<StoredJob>, S
         Candidates::Few(grams) => Some(grams.as_slice()),
         Candidates::TooMany => None,
     };
-    let mut query = page_query(filter, wanted.as_ref(), candidates);
+    let mut query = QueryBuilder::new("");
+    page_query(&mut query, filter, wanted.as_ref(), candidates);
     query.build().fetch_all(pool).await?.iter().map(stored).collect()
 }
 
 /// The statement for a page; `candidates` is what to ask the index of groups first.
-fn page_query(filter: &JobFilter, wanted: Option<&Wanted>, candidates: Option<&[i32]>) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("WITH page AS MATERIALIZED (");
+fn page_query(
+    query: &mut QueryBuilder<Postgres>,
+    filter: &JobFilter,
+    wanted: Option<&Wanted>,
+    candidates: Option<&[i32]>,
+) {
+    query.push("WITH page AS MATERIALIZED (");
     let mut states = filter.states.clone();
     states.sort_unstable();
     states.dedup();
     if states.len() > 1 && filter.author.is_none() && candidates.is_none() {
-        query.push("SELECT jobs.key FROM (");
+        query.push("SELECT * FROM (");
         for (at, state) in states.iter().enumerate() {
             if at > 0 {
                 query.push(" UNION ALL ");
             }
             query.push("(");
-            select(&mut query, filter, std::slice::from_ref(state), wanted, None);
+            select(query, filter, std::slice::from_ref(state), wanted, None);
             query.push(")");
         }
         query.push(") AS jobs").push(NEWEST_FIRST);
         query.push(" LIMIT ").push_bind(i64::from(page_limit(filter.limit)));
     } else {
-        select(&mut query, filter, &states, wanted, candidates);
+        select(query, filter, &states, wanted, candidates);
     }
+    // In the page's own order: by that of the jobs, an index over all of them would be walked for it.
     query.push(") ").push(JOB);
-    query.push(" JOIN page ON page.key = jobs.key").push(NEWEST_FIRST);
-    query
+    query.push(" JOIN page ON page.key = jobs.key ORDER BY page.submitted DESC, page.id DESC");
 }
 
 /// One walk in the page's order.
@@ -80,11 +86,17 @@ fn select(
     candidates: Option<&[i32]>,
 ) {
     query.push("SELECT jobs.key, jobs.submitted, jobs.id FROM ");
-    let mut order = NEWEST_FIRST;
+    let (mut of, mut order) = ("jobs", NEWEST_FIRST);
     match (candidates, &filter.author) {
         (Some(grams), author) => {
-            query.push("job_text AS t JOIN jobs ON jobs.key = t.job WHERE t.grams @> ");
+            // OFFSET 0: what is found comes first, and is sorted, for no index has that order.
+            query.push("(SELECT job FROM job_text AS t WHERE t.grams @> ");
             query.push_bind(grams.to_vec());
+            if let Some(wanted) = wanted {
+                has(query, wanted);
+            }
+            query.push(" OFFSET 0) AS found JOIN jobs ON jobs.key = found.job WHERE true");
+            order = " ORDER BY jobs.submitted + 0 DESC, jobs.id DESC";
             if let Some(author) = author {
                 query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
                 query.push_bind(indexed(author));
@@ -102,7 +114,7 @@ fn select(
             query.push(" WHERE true");
             if let Some(author) = author {
                 query.push(" AND a.author = ").push_bind(indexed(author));
-                order = " ORDER BY a.submitted DESC, a.id DESC";
+                (of, order) = ("a", " ORDER BY a.submitted DESC, a.id DESC");
             }
         }
     }
@@ -133,20 +145,24 @@ fn select(
         }
     }
     if let Some(before) = &filter.before {
-        let of = if order == NEWEST_FIRST { "jobs" } else { "a" };
         query.push(format!(" AND ({of}.submitted, {of}.id) < ("));
         query.push_bind(before.submitted.0).push(", ");
         query.push_bind(before.id.as_str().to_owned()).push(")");
     }
-    if let Some(wanted) = wanted {
-        query.push(" AND (t.message LIKE ").push_bind(wanted.pattern.clone());
-        if wanted.in_names {
-            query.push(" OR t.names LIKE ").push_bind(wanted.pattern.clone());
-        }
-        query.push(")");
+    if let (Some(wanted), None) = (wanted, candidates) {
+        has(query, wanted);
     }
     query.push(order).push(" LIMIT ");
     query.push_bind(i64::from(page_limit(filter.limit)));
+}
+
+/// Looks at the text itself.
+fn has(query: &mut QueryBuilder<Postgres>, wanted: &Wanted) {
+    query.push(" AND (t.message LIKE ").push_bind(wanted.pattern.clone());
+    if wanted.in_names {
+        query.push(" OR t.names LIKE ").push_bind(wanted.pattern.clone());
+    }
+    query.push(")");
 }
 
 /// See [`Store::files`](crate::store::Store::files). What an earlier try of the whole job left under the same attempt
@@ -165,3 +181,7 @@ pub async fn files(pool: &PgPool, id: &JobId) -> Result<Vec<StoredFile>, StoreEr
     let rows = query.build().fetch_all(pool).await?;
     rows.iter().map(|row| stored_file(row, id)).collect()
 }
+
+#[cfg(test)]
+#[path = "list_plan.rs"]
+mod plan;

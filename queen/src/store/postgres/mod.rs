@@ -18,6 +18,11 @@ mod search;
 mod session;
 mod write;
 
+#[cfg(test)]
+#[path = "../../../tests/postgres/mod.rs"]
+#[expect(dead_code, reason = "the store's own tests use the rest")]
+mod server;
+
 pub use address::Address;
 
 use super::{

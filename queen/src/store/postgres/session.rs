@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 /// How long to wait for a server that does not answer, and for another queen that is about to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one write may take before the connection counts as dead.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(30);
 /// Streams that are remembered; with more at once they are read again.
 const STREAMS: usize = 10_000;
 /// Tells the locks of queens from those of others: "skep" in ASCII.
