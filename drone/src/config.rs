@@ -34,6 +34,8 @@ pub struct Config {
     pub cleanup_timeout: Duration,
     /// Bytes of output that one job may send from this drone.
     pub log_limit: u64,
+    /// Bytes of mirrors that stay for later jobs; those in use count, and are never removed.
+    pub cache_limit: u64,
     /// How many bytes of messages wait for the queen, in memory and on disk.
     pub outbox: Bounds,
     /// Folders with `skep-plugin-NAME` programs, before those of PATH.
@@ -85,6 +87,8 @@ pub struct Layer {
     pub cleanup_timeout: Option<u64>,
     /// See [`Config::log_limit`]: `512M`, or bytes.
     pub log_limit: Option<Size>,
+    /// See [`Config::cache_limit`]: `20G`, or bytes.
+    pub cache_limit: Option<Size>,
     /// See [`Bounds::memory`].
     pub outbox_memory: Option<Size>,
     /// See [`Bounds::disk`].
@@ -104,6 +108,7 @@ const KEYS: &[&str] = &[
     "grace",
     "cleanup_timeout",
     "log_limit",
+    "cache_limit",
     "outbox_memory",
     "outbox_disk",
     "plugin_dirs",
@@ -205,6 +210,7 @@ impl Layer {
             grace: self.grace.or(below.grace),
             cleanup_timeout: self.cleanup_timeout.or(below.cleanup_timeout),
             log_limit: self.log_limit.or(below.log_limit),
+            cache_limit: self.cache_limit.or(below.cache_limit),
             outbox_memory: self.outbox_memory.or(below.outbox_memory),
             outbox_disk: self.outbox_disk.or(below.outbox_disk),
             plugin_dirs: self.plugin_dirs.or(below.plugin_dirs),
@@ -285,6 +291,7 @@ impl Config {
             grace: Duration::from_secs(layer.grace.unwrap_or(10)),
             cleanup_timeout: Duration::from_secs(layer.cleanup_timeout.unwrap_or(300).max(1)),
             log_limit: layer.log_limit.map_or(512 << 20, |size| size.0),
+            cache_limit: layer.cache_limit.map_or(20 << 30, |size| size.0),
             outbox: Bounds {
                 memory: layer.outbox_memory.map_or(default.memory, |size| size.0),
                 disk: layer.outbox_disk.map_or(default.disk, |size| size.0),

@@ -23,6 +23,7 @@ fn the_nearer_source_wins_key_by_key() {
     assert_eq!((config.capacity, config.speed), (3, Some(70)));
     assert_eq!(config.labels, ["x"]);
     assert_eq!(config.log_limit, 512 << 20);
+    assert_eq!(config.cache_limit, 20 << 30);
     assert!(config.data.is_absolute());
 }
 

@@ -70,6 +70,9 @@ pub struct Flags {
     /// Output that one job may send from this drone [default: 512M]
     #[arg(long, env = "DRONE_LOG_LIMIT", value_name = "SIZE")]
     pub log_limit: Option<Size>,
+    /// Mirrors of repositories that stay for later jobs; the least recently used go first [default: 20G]
+    #[arg(long, env = "DRONE_CACHE_LIMIT", value_name = "SIZE")]
+    pub cache_limit: Option<Size>,
     /// Messages that wait for the queen in memory [default: 32M]
     #[arg(long, env = "DRONE_OUTBOX_MEMORY", value_name = "SIZE")]
     pub outbox_memory: Option<Size>,
@@ -106,6 +109,7 @@ impl Flags {
             grace: self.grace,
             cleanup_timeout: self.cleanup_timeout,
             log_limit: self.log_limit,
+            cache_limit: self.cache_limit,
             outbox_memory: self.outbox_memory,
             outbox_disk: self.outbox_disk,
             plugin_dirs: self.plugin_dirs,

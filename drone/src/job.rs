@@ -21,6 +21,7 @@ use crate::{
     phase::{Numbers, Planned, Stage},
     plugin::Plugins,
     slots::Slots,
+    source,
     workspace::Workspaces,
 };
 use serde_json::{Value, json};
@@ -51,6 +52,22 @@ pub struct Machine {
     pub base: Base,
     /// Cancelled: the drone leaves at once.
     pub now: CancellationToken,
+}
+
+impl Machine {
+    /// Keeps the mirrors of repositories within their limit, beside whatever goes on. Those in use stay.
+    pub fn shrink_mirrors(&self) {
+        let (mirrors, limit) = (self.mirrors.clone(), self.config.cache_limit);
+        tokio::task::spawn_blocking(move || match source::shrink(&mirrors, limit) {
+            Ok(shrunk) if shrunk.mirrors > 0 => tracing::info!(
+                mirrors = shrunk.mirrors,
+                bytes = shrunk.bytes,
+                "removed mirrors that were not used for the longest time"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "mirrors that take too much could not be removed"),
+        });
+    }
 }
 
 /// One lease at work.
@@ -197,6 +214,9 @@ impl Job {
                 job.machine.drone
             );
             job.voice.warn("workspace", &message).await;
+        }
+        if job.data.repo.is_some() {
+            job.machine.shrink_mirrors();
         }
         match ended {
             Ok(_) => job.say_at(|job, at| JobEvent::Done { job, at }).await,

@@ -100,6 +100,7 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
         now: stop.now.clone(),
         config,
     });
+    machine.shrink_mirrors();
     tracing::info!(
         drone = %machine.drone, name = %machine.config.name, queen = %machine.config.queen, speed,
         capacity = machine.config.capacity, "started"

@@ -126,6 +126,19 @@ pub(crate) fn open(path: &Path) -> Result<Repository, GitHttpError> {
     Ok(Repository::open_bare(path)?)
 }
 
+/// All refs by name, with what they name. HEAD and its like only point at one of them.
+pub(crate) fn direct_refs(repo: &Repository) -> Result<Vec<(String, Oid)>, GitHttpError> {
+    let mut refs = Vec::new();
+    for reference in repo.references()? {
+        let reference = reference?;
+        if let (Ok(name), Some(id)) = (reference.name(), reference.target()) {
+            refs.push((name.to_owned(), id));
+        }
+    }
+    refs.sort();
+    Ok(refs)
+}
+
 /// The body of `GET info/refs?service=…`. A repository that is not there yet can be pushed to, but not fetched from.
 pub fn advertise(repo: &Path, service: Service) -> Result<Vec<u8>, GitHttpError> {
     let mut out = Vec::new();

@@ -5,6 +5,8 @@
 #[path = "store/fixture.rs"]
 #[expect(dead_code, reason = "the contract's tests use the rest")]
 mod fixture;
+#[path = "store/migrate.rs"]
+mod migrate;
 
 use fixture::*;
 use queen::store::{Batch, SqliteStore, Store, StoreError};

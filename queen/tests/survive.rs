@@ -33,6 +33,8 @@ mod leave;
 mod proxy;
 #[path = "survive/queen_killed.rs"]
 mod queen_killed;
+#[path = "survive/restored.rs"]
+mod restored;
 #[path = "survive/store_lost.rs"]
 mod store_lost;
 #[path = "survive/world.rs"]

@@ -10,7 +10,7 @@ use crate::{
     phase::millis,
     process::Stream,
     runner::{self, Runner},
-    source::{self, Fetch, Fetched},
+    source::{self, Borrowed, Fetch, Fetched},
 };
 use shared::{
     JobData, JobId,
@@ -46,6 +46,8 @@ pub struct Prepared {
     scratch: PathBuf,
     root: PathBuf,
     branch: Option<String>,
+    /// Kept as long as the workspace may need them.
+    borrowed: Borrowed,
 }
 
 impl Prepared {
@@ -185,6 +187,7 @@ impl Job {
             workspace,
             scratch,
             branch: None,
+            borrowed: Borrowed::default(),
         };
         self.progress().prepared = Some(Arc::new(prepared.clone()));
         Ok(prepared)
@@ -293,6 +296,7 @@ impl Job {
         prepared.env = setup::environment(base, &self.data, &names, &prepared.contributions, Some(&settings));
         prepared.settings = settings;
         prepared.branch = fetched.branch;
+        prepared.borrowed = fetched.borrowed;
         self.progress().prepared = Some(Arc::new(prepared.clone()));
         if self.is_home() && self.data.job_type.deploys() && prepared.deploy_commands().is_empty() {
             return Err(Stopped::error(

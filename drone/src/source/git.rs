@@ -13,7 +13,7 @@ mod workspace;
 
 pub use transport::{set_timeouts, set_up};
 
-use super::{Fetch, Fetched, SourceError, address::Address, stop_if};
+use super::{Borrowed, Fetch, Fetched, SourceError, address::Address, stop_if};
 use shared::job::Auth;
 use std::{
     path::{Path, PathBuf},
@@ -41,6 +41,8 @@ struct Found {
     tags: Vec<(String, git2::Oid)>,
     /// The `shallow` file of the repository, if its history is cut.
     shallow: Option<Vec<u8>>,
+    /// The mirror that lends the objects.
+    borrowed: Borrowed,
 }
 
 /// See [`super::fetch`].
@@ -88,10 +90,12 @@ impl Task<'_> {
                 }
             }
         };
-        submodule::fetch_all(self, &repo, depth, progress)?;
+        let mut borrowed = found.borrowed;
+        borrowed.join(submodule::fetch_all(self, &repo, depth, progress)?);
         Ok(Fetched {
             commit: Some(found.commit.to_string()),
             branch: found.branch,
+            borrowed,
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns hg's arguments. Read next: `program.rs`.
 
-use super::{Fetch, Fetched, SourceError, address, program, stop_if};
+use super::{Borrowed, Fetch, Fetched, SourceError, address, program, stop_if};
 use shared::job::{Auth, Ref};
 use std::{fs, sync::atomic::AtomicBool};
 
@@ -15,6 +15,8 @@ pub(super) fn fetch(
     let shown = address::shown(&fetch.repo.url);
     let (url, password) = address::without_password(&fetch.repo.url);
     let mirror = fetch.mirrors.join("hg").join(address::digest(url.as_bytes()));
+    // The workspace is a clone that needs its mirror no longer.
+    let _used = Borrowed::of(&mirror).map_err(|error| SourceError::disk(&mirror, &error))?;
     fs::create_dir_all(&mirror).map_err(|error| SourceError::disk(&mirror, &error))?;
     let ssh = program::ssh_command(fetch.repo.auth.as_ref())?;
     let mut rc = String::new();
@@ -86,6 +88,7 @@ pub(super) fn fetch(
     Ok(Fetched {
         commit: Some(commit.trim().to_owned()).filter(|id| !id.is_empty()),
         branch,
+        borrowed: Borrowed::default(),
     })
 }
 

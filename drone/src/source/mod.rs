@@ -1,17 +1,19 @@
 //! Getting a job's source into its workspace: one door, a room for each version control system.
 //!
 //! Owns the choice of the system and the command line that the log shows. Knows nothing of jobs, phases or the queen.
-//! Everything here blocks: call it from a blocking task. Read next: `git.rs`, then `hg.rs`, `rsync.rs`, `error.rs`.
+//! Everything here blocks: call it from a blocking task. Read next: `git.rs`, then `hg.rs`, `rsync.rs`, `mirrors.rs`, `error.rs`.
 
 mod address;
 mod error;
 mod git;
 mod hg;
+mod mirrors;
 mod program;
 mod rsync;
 
 pub use error::SourceError;
 pub use git::{set_timeouts, set_up};
+pub use mirrors::{Borrowed, Shrunk, shrink};
 
 use shared::job::{Ref, Repo, Vcs};
 use std::{
@@ -33,12 +35,14 @@ pub struct Fetch {
 }
 
 /// What was fetched.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Fetched {
     /// The commit id that is checked out, if the system has such a thing.
     pub commit: Option<String>,
     /// The branch that it was reached by, if one was.
     pub branch: Option<String>,
+    /// To be kept as long as the source is.
+    pub borrowed: Borrowed,
 }
 
 /// The command line to show for this fetch, without credentials: `git fetch https://host/repo main`.

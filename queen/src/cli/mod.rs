@@ -4,6 +4,7 @@
 //! job, `watch.rs` for following one, `client.rs` for the way to the queen.
 
 mod access;
+mod backup;
 mod client;
 mod defaults;
 mod drones;
@@ -137,6 +138,10 @@ enum Command {
     Drain(drones::DrainArgs),
     /// Make, list and revoke tokens
     Token(access::TokenArgs),
+    /// Write everything of a queen into one file, while she runs; the file holds secrets
+    Backup(backup::BackupArgs),
+    /// Put a backup into a data directory, whole or not at all
+    Restore(backup::RestoreArgs),
     /// Ask how the queen is
     Ping,
     /// Write a skep.toml for a folder
@@ -252,6 +257,8 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<u8, Failure> {
         Command::Drones => drones::list(&global).await,
         Command::Drain(args) => drones::drain(&global, args).await,
         Command::Token(args) => access::token(&global, args).await,
+        Command::Backup(args) => backup::backup(&global, args).await,
+        Command::Restore(args) => backup::restore(&global, args).await,
         Command::Ping => drones::ping(&global).await,
         Command::Init(args) => init::init(&global, &args),
         Command::Completions { .. } => Ok(exit::OK),

@@ -6,7 +6,7 @@
 //! it is to be collected again.
 
 use super::{Alone, MARK, Repositories};
-use crate::git_http::{self, GitHttpError};
+use crate::git_http::{self, GitHttpError, direct_refs};
 use git2::{ObjectType, Oid, Repository};
 use shared::Project;
 use std::{
@@ -55,7 +55,7 @@ impl Repositories {
         let path = git_http::path_of(self.root(), project)?;
         let repo = git_http::open(&path)?;
         fs::write(path.join(MARK), "")?;
-        let before = refs(&repo)?;
+        let before = direct_refs(&repo)?;
         let objects = path.join("objects");
         let draft = tempfile::Builder::new().prefix("incoming-").tempdir_in(&objects)?;
         if !before.is_empty() {
@@ -65,7 +65,7 @@ impl Repositories {
         let Some(alone) = self.alone(project)? else {
             return Ok(Collected::Busy);
         };
-        if refs(&git_http::open(&path)?)? != before {
+        if direct_refs(&git_http::open(&path)?)? != before {
             return Ok(Collected::Busy);
         }
         if before.is_empty() {
@@ -76,19 +76,6 @@ impl Repositories {
         fs::remove_file(path.join(MARK))?;
         Ok(Collected::Done)
     }
-}
-
-/// All refs by name, with what they name.
-pub(super) fn refs(repo: &Repository) -> Result<Vec<(String, Oid)>, GitHttpError> {
-    let mut refs = Vec::new();
-    for reference in repo.references()? {
-        let reference = reference?;
-        if let (Ok(name), Some(id)) = (reference.name(), reference.target()) {
-            refs.push((name.to_owned(), id));
-        }
-    }
-    refs.sort();
-    Ok(refs)
 }
 
 /// Writes everything that `refs` lead to as one pack into `folder`, onto the disk.

@@ -197,7 +197,7 @@ fn a_kill_at_any_point_leaves_a_valid_repository() {
     let draft = objects.join("incoming-killed");
     fs::create_dir(&draft).unwrap();
     let repo = Repository::open_bare(place.repo()).unwrap();
-    super::collect::pack(&repo, &super::collect::refs(&repo).unwrap(), &draft).unwrap();
+    super::collect::pack(&repo, &crate::git_http::direct_refs(&repo).unwrap(), &draft).unwrap();
     let files: Vec<PathBuf> = fs::read_dir(&draft)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -14,6 +14,8 @@ use std::{
 
 const LOCK: &str = "queen.lock";
 const KEY: &str = "secret.key";
+/// There while a restore moves files: what lies beside it is neither the old data nor the new.
+pub const RESTORING: &str = "restore.unfinished";
 /// What a database keeps under the key, to know it again; the name is bound into the seal.
 pub const KEY_CHECK: &str = "key-check";
 
@@ -28,6 +30,15 @@ pub struct Home {
 impl Home {
     /// Makes the directory if it is not there and locks it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let home = Self::lock(dir)?;
+        match dir.join(RESTORING).exists() {
+            true => Err(StoreError::HalfRestored(dir.to_owned())),
+            false => Ok(home),
+        }
+    }
+
+    /// The same without a look at what is in there.
+    pub fn lock(dir: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -16,9 +16,10 @@ mod sqlite;
 mod value;
 
 pub use estimate::Learned;
+pub use home::{Home, RESTORING};
 pub use model::*;
 pub use postgres::{Address, PgStore};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, after_copy as after_copy_sqlite, copy as copy_sqlite, newest_known as newest_sqlite};
 
 use async_trait::async_trait;
 use scheduler::Expect;
@@ -66,6 +67,9 @@ pub enum StoreError {
     /// Another queen took the database over while this one could not reach it.
     #[error("the database {0} was taken over by another queen; this one writes no more: stop one of the two")]
     Lost(String),
+    /// A restore was killed between the old data and the new.
+    #[error("a restore into {} was broken off: run `queen restore` again, what was there before is put aside in it", .0.display())]
+    HalfRestored(PathBuf),
     /// What was to be written clashes with what is there: a job that exists, an event out of order, a job that is not
     /// there. Nothing of the batch was written.
     #[error("the write was refused: {0}")]

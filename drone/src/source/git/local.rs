@@ -7,7 +7,7 @@ use super::{
     Found,
     wanted::{Wanted, branch_name, hint},
 };
-use crate::source::SourceError;
+use crate::source::{Borrowed, SourceError};
 use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryOpenFlags};
 use std::{
     collections::BTreeSet,
@@ -124,6 +124,7 @@ pub(super) fn lend(repo: &Repository, commit: Oid, branch: Option<String>) -> Re
         objects,
         tags,
         shallow: fs::read(repo.commondir().join("shallow")).ok(),
+        borrowed: Borrowed::default(),
     })
 }
 

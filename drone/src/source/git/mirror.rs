@@ -1,8 +1,8 @@
 //! One bare mirror for each repository on a server: what was fetched once is never fetched again.
 //!
 //! Owns the cache directory. A lock file keeps two jobs from fetching the same at once; a mirror that is broken is
-//! removed and fetched anew. Workspaces borrow a mirror's objects, so nothing else is ever taken out of one.
-//! Read next: `transport.rs`.
+//! removed and fetched anew. Workspaces borrow a mirror's objects, so nothing else is ever taken out of one, and the
+//! whole of it only when nobody borrows. Read next: `transport.rs`, `../mirrors.rs`.
 
 use super::{
     Found, Task, local,
@@ -10,7 +10,7 @@ use super::{
     wanted::{Wanted, branch_name, hint},
 };
 use crate::source::{
-    SourceError,
+    Borrowed, SourceError,
     address::{Remote, digest},
     stop_if,
 };
@@ -33,6 +33,8 @@ static ACCEPTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// Finds what is wanted in the mirror, which is brought up to date as far as that needs.
 pub(super) fn find(task: &Task<'_>, remote: &Remote, progress: &mut dyn FnMut(&str)) -> Result<Found, SourceError> {
     let _lock = lock(task, remote)?;
+    let mirror = path(task, remote);
+    let borrowed = Borrowed::of(&mirror).map_err(|error| SourceError::disk(&mirror, &error))?;
     let login = Login::of(task.auth, remote);
     match find_locked(task, remote, &login, progress) {
         Err(Failure::Mirror(error)) => {
@@ -46,6 +48,7 @@ pub(super) fn find(task: &Task<'_>, remote: &Remote, progress: &mut dyn FnMut(&s
         }
         result => result,
     }
+    .map(|found| Found { borrowed, ..found })
     .map_err(|failure| match failure {
         Failure::Source(error) => error,
         Failure::Mirror(error) => SourceError::disk(&path(task, remote), &error.message()),

@@ -5,7 +5,7 @@
 
 use super::{Task, Wanted, workspace::quoted};
 use crate::source::{
-    SourceError,
+    Borrowed, SourceError,
     address::{Address, resolve, shown},
     stop_if,
 };
@@ -22,9 +22,10 @@ pub(super) fn fetch_all(
     repo: &Repository,
     depth: usize,
     progress: &mut dyn FnMut(&str),
-) -> Result<(), SourceError> {
+) -> Result<Borrowed, SourceError> {
+    let mut borrowed = Borrowed::default();
     if !task.into.join(".gitmodules").is_file() {
-        return Ok(());
+        return Ok(borrowed);
     }
     let failed = |path: &str, detail: &str| SourceError::Submodule {
         path: path.to_owned(),
@@ -70,7 +71,7 @@ pub(super) fn fetch_all(
         progress(&format!("submodule {path:?} from {} at {id}", address.shown()));
         let into = task.into.join(submodule.path());
         fs::create_dir_all(&into).map_err(|error| SourceError::disk(&into, &error))?;
-        Task {
+        let fetched = Task {
             address: &address,
             auth: auth_for(task, &address),
             wanted: Wanted::Commit { id, branch: None },
@@ -80,11 +81,12 @@ pub(super) fn fetch_all(
         }
         .run(depth + 1, progress)
         .map_err(nested)?;
+        borrowed.join(fetched.borrowed);
         if let Ok(name) = submodule.name() {
             enable(task, name, &address)?;
         }
     }
-    Ok(())
+    Ok(borrowed)
 }
 
 /// The credentials of the repository around it, for the same host and the same kind of connection.

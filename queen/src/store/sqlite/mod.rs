@@ -2,9 +2,10 @@
 //!
 //! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction in a task of its
 //! own, so that a caller who is dropped never leaves one half-way. Read next: `open`, then `write` (a batch), then the
-//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`.
+//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`, `copy`.
 
 mod access;
+mod copy;
 mod events;
 mod history;
 mod jobs;
@@ -22,7 +23,9 @@ use super::{
     StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
+pub use copy::{after_copy, copy};
 use open::Opened;
+pub use open::newest_known;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
 use std::{path::Path, sync::Arc};

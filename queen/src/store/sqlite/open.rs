@@ -18,6 +18,7 @@ use sqlx::{
 };
 use std::{path::Path, time::Duration};
 
+/// The database's file.
 const DATABASE: &str = "skep.db";
 /// Readers beside the one writer.
 const READERS: u32 = 4;
@@ -116,14 +117,21 @@ async fn refuse_newer(options: &SqliteConnectOptions) -> Result<(), StoreError> 
         false => 0,
     };
     connection.close().await?;
-    let known = MIGRATIONS.iter().map(|step| step.0).max().unwrap_or(0);
+    let known = newest_known();
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
     Ok(())
 }
 
-async fn newest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+/// The newest schema that this program knows.
+#[must_use]
+pub fn newest_known() -> i64 {
+    MIGRATIONS.iter().map(|step| step.0).max().unwrap_or(0)
+}
+
+/// The schema that a database has.
+pub async fn newest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
         .fetch_one(connection)
         .await

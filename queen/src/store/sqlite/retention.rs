@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 /// Rows that one step removes, about: some milliseconds of work.
 const STEP: u64 = 1_000;
 /// Free pages that stay in the database for what comes next; giving them back would only make it grow again.
-const SPARE_PAGES: i64 = 2_000;
+const SPARE_PAGES: i64 = 500;
 /// Pages that are given back at once: each may have to be moved first.
 const COMPACT_PAGES: i64 = 500;
 /// Lives of one drone that are remembered: an earlier one that still spoke would have been away for as many restarts.

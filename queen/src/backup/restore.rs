@@ -1,0 +1,162 @@
+//! Puts a backup into a data directory, whole or not at all.
+//!
+//! Everything is unpacked beside what is there and checked before anything is touched. Then what is there is put aside,
+//! never removed, and the new takes its place; a mark says so meanwhile, and a queen does not start over it.
+
+use super::{BackupError, DATABASE, FORM, GIT, Head, KEY, archive, at, sync_dir};
+use crate::{
+    clock, git_http,
+    repositories::Repositories,
+    store::{self, Home, RESTORING},
+};
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// Where a backup is unpacked first.
+const DRAFT: &str = "restore.new";
+/// What makes up a queen's data; the database first, so that nothing else is ever taken for a new queen's.
+const PARTS: [&str; 5] = [DATABASE, "skep.db-wal", "skep.db-shm", KEY, GIT];
+
+/// A backup that was put back.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// What it is of.
+    pub head: Head,
+    /// Where that was put aside which was there before.
+    pub aside: Option<PathBuf>,
+}
+
+/// Puts the backup in `file` into the data directory `data`. What is there already is put aside with `force`, and keeps
+/// the backup out without.
+pub async fn restore(file: &Path, data: &Path, force: bool) -> Result<Put, BackupError> {
+    let (from, to) = (file.to_owned(), data.to_owned());
+    let (draft, head) = apart(file, move || Draft::unpack(&from, &to, force)).await?;
+    store::after_copy_sqlite(&draft.folder.join(DATABASE)).await?;
+    let aside = apart(data, move || draft.put()).await?;
+    Ok(Put { head, aside })
+}
+
+async fn apart<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other).map_err(at(path))?
+}
+
+/// A backup that is unpacked and whole, beside what it is to replace.
+struct Draft {
+    data: PathBuf,
+    folder: PathBuf,
+    /// Nobody else uses the data directory.
+    _home: Home,
+}
+
+impl Draft {
+    fn unpack(file: &Path, data: &Path, force: bool) -> Result<(Self, Head), BackupError> {
+        let head = archive::head(file)?;
+        if head.form > FORM || head.schema > store::newest_sqlite() {
+            return Err(BackupError::Newer {
+                path: file.to_owned(),
+                version: head.version,
+            });
+        }
+        if head.database != "sqlite" {
+            return Err(archive::bad(file, &format!("it is of a {} database", head.database)));
+        }
+        let home = Home::lock(data)?;
+        let occupied = PARTS.iter().any(|part| data.join(part).exists());
+        if occupied && !force && !data.join(RESTORING).exists() {
+            return Err(BackupError::Occupied(data.to_owned()));
+        }
+        let draft = Self {
+            data: data.to_owned(),
+            folder: data.join(DRAFT),
+            _home: home,
+        };
+        // One that was killed has left it.
+        remove(&draft.folder)?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&draft.folder)
+            .map_err(at(&draft.folder))?;
+        archive::unpack(file, &draft.folder)?;
+        for needed in [DATABASE, KEY] {
+            if !draft.folder.join(needed).is_file() {
+                return Err(archive::bad(file, &format!("it has no {needed}")));
+            }
+        }
+        // An archive has no empty folders, and git knows a repository by this one.
+        let repositories = Repositories::new(draft.folder.join(GIT));
+        for project in repositories.projects().map_err(at(repositories.root()))? {
+            let refs = git_http::path_of(repositories.root(), &project)?.join("refs/heads");
+            fs::create_dir_all(&refs).map_err(at(&refs))?;
+        }
+        Ok((draft, head))
+    }
+
+    /// Puts what is there aside and takes its place; answers where it was put.
+    fn put(self) -> Result<Option<PathBuf>, BackupError> {
+        let mark = self.data.join(RESTORING);
+        File::create(&mark)
+            .and_then(|mark| mark.sync_all())
+            .map_err(at(&mark))?;
+        sync_dir(&self.data)?;
+        let aside = put_aside(&self.data)?;
+        for part in PARTS {
+            rename(&self.folder.join(part), &self.data.join(part))?;
+        }
+        sync_dir(&self.data)?;
+        fs::remove_file(&mark).map_err(at(&mark))?;
+        sync_dir(&self.data)?;
+        Ok(aside)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.folder) {
+            tracing::warn!(%error, "a draft could not be removed");
+        }
+    }
+}
+
+/// Moves what is there into a folder of its own.
+fn put_aside(data: &Path) -> Result<Option<PathBuf>, BackupError> {
+    if !PARTS.iter().any(|part| data.join(part).exists()) {
+        return Ok(None);
+    }
+    let at_time = jiff::Timestamp::from_millisecond(clock::now().0).unwrap_or_default();
+    let name = at_time.strftime("before-restore-%Y%m%d-%H%M%S").to_string();
+    let mut aside = data.join(&name);
+    let mut more = 1;
+    while aside.exists() {
+        more += 1;
+        aside = data.join(format!("{name}-{more}"));
+    }
+    DirBuilder::new().mode(0o700).create(&aside).map_err(at(&aside))?;
+    for part in PARTS {
+        rename(&data.join(part), &aside.join(part))?;
+    }
+    sync_dir(&aside)?;
+    Ok(Some(aside))
+}
+
+/// Moves what is there.
+fn rename(from: &Path, to: &Path) -> Result<(), BackupError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(to)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), BackupError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
