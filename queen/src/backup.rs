@@ -63,6 +63,13 @@ pub enum BackupError {
     /// Nothing to back up.
     #[error("{} holds no queen's data: give her data directory with --data", .0.display())]
     NoData(PathBuf),
+    /// The database is not in the data directory.
+    #[error(
+        "{} has a key but no database: if that one is on a PostgreSQL server, take it with pg_dump, and secret.key and git/ \
+         from here (docs/operations.md says how)",
+        .0.display()
+    )]
+    Elsewhere(PathBuf),
     /// Nothing is ever written over.
     #[error("{} is there already: choose another name, or remove it first", .0.display())]
     Exists(PathBuf),

@@ -260,6 +260,18 @@ async fn what_is_there_is_never_written_over() {
         .to_string();
     assert!(error.contains("no/such/folder/x.tar.part"), "{error}");
 
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("secret.key"), [0; 32]).unwrap();
+    let error = backup(&elsewhere, &temp.path().join("x.tar"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("has a key but no database") && error.contains("pg_dump"),
+        "{error}"
+    );
+
     let error = refusal(&file, &data, false).await;
     assert!(
         error.contains("data holds a queen's data already") && error.contains("--force"),

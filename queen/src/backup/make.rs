@@ -35,7 +35,10 @@ pub struct Made {
 pub async fn backup(data: &Path, file: &Path) -> Result<Made, BackupError> {
     let database = data.join(DATABASE);
     if !database.is_file() {
-        return Err(BackupError::NoData(data.to_owned()));
+        return Err(match data.join(KEY).is_file() {
+            true => BackupError::Elsewhere(data.to_owned()),
+            false => BackupError::NoData(data.to_owned()),
+        });
     }
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));

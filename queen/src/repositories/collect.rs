@@ -12,7 +12,7 @@ use shared::Project;
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Packs that a repository may have before they are made one: each is opened by every push and fetch.
@@ -39,15 +39,19 @@ impl Repositories {
         path.join(MARK).exists() || packs(&path).is_ok_and(|packs| packs > PACKS)
     }
 
+    /// Where a repository is that is being removed; beside the others, where no project's name leads.
+    fn gone(&self) -> PathBuf {
+        self.root().with_extension("gone")
+    }
+
     /// Removes what a queen has left that was killed: half pushes, half removals. What is in use is left alone.
     pub fn clear_leftovers(&self) -> Result<(), GitHttpError> {
         for project in self.projects()? {
             if let Some(alone) = self.alone(&project)? {
                 remove_incoming(&alone.path.join("objects"), None)?;
-                remove_if_there(&alone.path.with_extension("gone"))?;
             }
         }
-        Ok(())
+        Ok(remove_if_there(&self.gone())?)
     }
 
     /// Removes what no ref leads to. Blocks for as long as writing all the rest takes.
@@ -69,7 +73,7 @@ impl Repositories {
             return Ok(Collected::Busy);
         }
         if before.is_empty() {
-            remove_wholly(&alone)?;
+            remove_wholly(&alone, &self.gone())?;
             return Ok(Collected::Gone);
         }
         exchange(&objects, draft.path())?;
@@ -156,11 +160,10 @@ fn remove_incoming(objects: &Path, mine: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// Under another name first: half a repository is never taken for one.
-fn remove_wholly(alone: &Alone) -> io::Result<()> {
-    let gone = alone.path.with_extension("gone");
-    remove_if_there(&gone)?;
-    fs::rename(&alone.path, &gone)?;
+/// To another place first: half a repository is never taken for one.
+fn remove_wholly(alone: &Alone, gone: &Path) -> io::Result<()> {
+    remove_if_there(gone)?;
+    fs::rename(&alone.path, gone)?;
     fs::remove_dir_all(gone)
 }
 

@@ -232,10 +232,11 @@ fn what_a_killed_queen_left_is_cleared_at_the_start() {
     let place = Place::new();
     place.push("refs/skep/one", 1);
     fs::create_dir(place.repo().join("objects/incoming-x")).unwrap();
-    fs::create_dir_all(place.repo().with_extension("gone").join("objects")).unwrap();
+    let gone = place.temp.path().join("data/git.gone");
+    fs::create_dir_all(gone.join("objects")).unwrap();
     place.repositories.clear_leftovers().unwrap();
     assert!(!place.repo().join("objects/incoming-x").exists());
-    assert!(!place.repo().with_extension("gone").exists());
+    assert!(!gone.exists());
     place.check();
     let none = Repositories::new(place.temp.path().join("nothing/git"));
     none.clear_leftovers().unwrap();
