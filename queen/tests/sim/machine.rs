@@ -64,6 +64,7 @@ impl Machine {
             grace: Duration::from_secs(1),
             cleanup_timeout: Duration::from_secs(60),
             log_limit: u64::MAX,
+            cache_limit: u64::MAX,
             outbox: self.bounds,
             plugin_dirs: Vec::new(),
         }
