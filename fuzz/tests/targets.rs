@@ -15,7 +15,7 @@ use std::{
 /// Inputs that are made for each target: as many as take a second or two without optimization.
 fn rounds(name: &str) -> u64 {
     if let Ok(rounds) = std::env::var("ROUNDS") {
-        return rounds.parse().unwrap();
+        return rounds.parse().expect("ROUNDS is a number");
     }
     match name {
         "tap" | "lines" => 250,
@@ -37,21 +37,28 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let mut paths = Vec::new();
     for folder in folders {
         let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        paths.extend(files.map(|file| file.unwrap().path()));
+        paths.extend(files.map(|file| file.expect("a file").path()));
     }
     paths.sort();
     paths
         .into_iter()
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .map(|path| (path.clone(), fs::read(path).expect("a file")))
         .collect()
 }
 
 fn run(name: &str) {
-    let (_, target) = fuzz::TARGETS.into_iter().find(|(known, _)| *known == name).unwrap();
+    let (_, target) = fuzz::TARGETS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .expect("a target");
     if let Some(path) = std::env::var_os("INPUT") {
         // Cargo runs tests in the crate's folder; a path is meant from where the command was given.
         let from_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&path);
-        return target(&fs::read(&path).or_else(|_| fs::read(from_root)).unwrap());
+        return target(
+            &fs::read(&path)
+                .or_else(|_| fs::read(from_root))
+                .expect("INPUT is a file"),
+        );
     }
     let kept = corpus(name);
     assert!(!kept.is_empty(), "nothing is kept for {name}");
@@ -71,7 +78,7 @@ fn run(name: &str) {
         let path = folder.join(format!("round-{round}"));
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&path, &input))
-            .unwrap();
+            .expect("the folder of findings can be written");
         eprintln!(
             "round {round} breaks the target {name}. Again: INPUT={} cargo test -p fuzz --test targets {name}\nWhen it \
              is mended, keep the input under a name that says what it was, in fuzz/corpus/{name}/.",
