@@ -9,6 +9,7 @@ mod attempts;
 mod checks;
 mod fake;
 mod ledger;
+mod losses;
 mod rules;
 mod sim;
 mod world;

@@ -113,9 +113,11 @@ impl World {
         let actions = self.state.step(self.now, input.clone());
         if let Input::Drone { drone, what } = &input {
             match what {
-                DroneInput::Info(_) => drop(self.ready.insert(drone.clone())),
+                DroneInput::Info(_) => {
+                    self.ready.insert(drone.clone());
+                }
                 DroneInput::Connected { .. } | DroneInput::Disconnected | DroneInput::Left => {
-                    drop(self.ready.remove(drone))
+                    self.ready.remove(drone);
                 }
                 _ => {}
             }

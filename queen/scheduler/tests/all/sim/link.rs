@@ -11,8 +11,13 @@ use std::collections::VecDeque;
 /// On its way to the queen.
 #[derive(Debug, Clone)]
 pub enum Up {
-    Hello { life: Incarnation, first: u64 },
+    Hello {
+        life: Incarnation,
+        first: u64,
+    },
     Said(u64, DroneInput),
+    /// It leaves, and does not come back as the one that it is.
+    Goodbye,
 }
 
 /// On its way to a drone.
@@ -151,6 +156,15 @@ impl Drone {
         self.fake.restart();
         self.kept.clear();
         (self.next, self.again, self.gap) = (1, false, false);
+    }
+
+    /// The process leaves, what it held included, and another one starts.
+    pub fn leave(&mut self) {
+        self.send();
+        if let Some(wire) = self.wires.last_mut().filter(|wire| wire.open) {
+            wire.up.push_back(Up::Goodbye);
+        }
+        self.restart();
     }
 
     /// Some of what it kept is gone; it is not connected at that moment.

@@ -188,7 +188,9 @@ impl Queen {
         if let Input::Drone { drone, what } = &*input {
             match what {
                 DroneInput::Info(_) => drop(self.ready.insert(drone.clone())),
-                DroneInput::Connected { .. } | DroneInput::Disconnected => drop(self.ready.remove(drone)),
+                DroneInput::Connected { .. } | DroneInput::Disconnected | DroneInput::Left => {
+                    self.ready.remove(drone);
+                }
                 _ => {}
             }
         }
@@ -363,6 +365,7 @@ impl Queen {
         let Some((life, mut applied)) = self.ahead.applied.get(drone).cloned() else {
             return;
         };
+        let left = matches!(messages.last(), Some(Up::Goodbye));
         for message in messages {
             let Up::Said(n, what) = message else { continue };
             if n <= applied {
@@ -374,6 +377,10 @@ impl Queen {
         }
         self.tell(drone, Down::Ack(applied));
         self.write(Write::Applied(drone.clone(), life, applied));
+        if left {
+            self.sessions.remove(drone);
+            self.drone(clock, drone, DroneInput::Left);
+        }
     }
 
     /// A connection has ended.

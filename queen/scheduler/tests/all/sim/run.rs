@@ -156,6 +156,7 @@ impl Sim {
             Move::Connect => self.connect(at),
             Move::Lose => self.drones[at].lose(),
             Move::Notice => self.notice(at),
+            Move::Restart if dice % 4 == 0 => self.drones[at].leave(),
             Move::Restart => self.drones[at].restart(),
             Move::Gap => self.drones[at].forget(1 + dice as usize % 3),
             Move::Change => self.change(at, dice),
@@ -262,7 +263,10 @@ impl Sim {
             }
         } else {
             let count = count.min(wire.up.len());
-            let messages = wire.up.drain(..count).collect();
+            let messages: Vec<Up> = wire.up.drain(..count).collect();
+            if matches!(messages.last(), Some(Up::Goodbye)) {
+                wire.queen = End::Closed;
+            }
             queen.said(clock, &drone.id, wire.id, messages);
         }
         true
@@ -291,7 +295,7 @@ impl Sim {
         }
         if drone.fake.draining && drone.fake.holds().is_empty() {
             // What was told to drain leaves when it is through.
-            drone.restart();
+            drone.leave();
         }
     }
 
