@@ -41,6 +41,9 @@ impl Ledger {
     }
 }
 
+/// What came in, and what it came to.
+pub type Stepped = (Rc<Input>, Option<Rc<Vec<Action>>>);
+
 /// A message, and on which connection it goes to whom.
 pub type Tell = (DroneId, u64, Down);
 
@@ -74,7 +77,7 @@ pub struct Queen {
     now: Timestamp,
     began: Timestamp,
     /// Steps since they were last looked at; the answer is missing where it broke down.
-    pub steps: Vec<(Rc<Input>, Option<Rc<Vec<Action>>>)>,
+    pub steps: Vec<Stepped>,
 }
 
 impl Queen {
@@ -316,13 +319,10 @@ impl Queen {
                 }
             }
             // What it holds it keeps when it says that it has fewer slots; then it is given nothing new.
-            let said_again = actions.iter().any(|action| match action {
-                Action::Send {
-                    message: ToDrone::Resumed { .. },
-                    ..
-                } => true,
-                _ => false,
-            });
+            let resumed = |message: &ToDrone| matches!(message, ToDrone::Resumed { .. });
+            let said_again = actions
+                .iter()
+                .any(|action| matches!(action, Action::Send { message, .. } if resumed(message)));
             assert!(
                 said_again || load <= slots + slots.div_ceil(2).min(4),
                 "broken: slots are not given twice: {drone} has {load} of {slots}"

@@ -156,7 +156,7 @@ impl Sim {
             Move::Connect => self.connect(at),
             Move::Lose => self.drones[at].lose(),
             Move::Notice => self.notice(at),
-            Move::Restart if dice % 4 == 0 => self.drones[at].leave(),
+            Move::Restart if dice.is_multiple_of(4) => self.drones[at].leave(),
             Move::Restart => self.drones[at].restart(),
             Move::Gap => self.drones[at].forget(1 + dice as usize % 3),
             Move::Change => self.change(at, dice),
