@@ -103,7 +103,7 @@ impl Scene {
     }
 
     /// She has healed: everything arrives, and nothing is there that was refused.
-    async fn is_well(mut self) {
+    async fn heals(mut self) {
         self.queen.says("the store is well again").await;
         assert_eq!(self.world.get("/readyz").await.status, 200);
         self.client.finished().await;
@@ -144,7 +144,7 @@ async fn a_full_disk_is_said_and_work_goes_on_when_there_is_room() {
     // What can be read is shown.
     assert_eq!(scene.world.job(&scene.job).await["state"], "running");
     disk.free();
-    scene.is_well().await;
+    scene.heals().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn a_database_server_that_stops_is_missed_and_work_goes_on_when_it_is_back
     server.stop();
     scene.is_ill("cannot be used").await;
     server.start_again();
-    scene.is_well().await;
+    scene.heals().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +170,7 @@ async fn a_database_that_was_taken_away_is_missed_and_work_goes_on_when_it_is_ba
         fs::rename(&file, &away).unwrap();
         scene.is_ill(words).await;
         fs::rename(&away, &file).unwrap();
-        scene.is_well().await;
+        scene.heals().await;
     }
 }
 
@@ -198,7 +198,7 @@ async fn a_database_that_was_replaced_or_emptied_is_not_trusted() {
     };
     timeout(crate::cli_support::LONG, emptied).await.expect("it is noticed");
     fs::write(&file, whole).unwrap();
-    scene.is_well().await;
+    scene.heals().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
