@@ -10,6 +10,7 @@ mod grammar;
 mod sim {
     pub mod chance;
     pub mod checks;
+    mod contract;
     pub mod disk;
     pub mod lease;
     pub mod ledger;

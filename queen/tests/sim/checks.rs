@@ -46,9 +46,7 @@ fn job(book: &Book, plan: &JobPlan, manner: Manner, report: &mut Report) -> Resu
     let (row, events, files, leases, results) = kept.ok_or("it is not in the store")?;
     grammar::check_with_loss(&events)?;
     rule(row.state.is_final(), || format!("it has not ended: {row:?}"))?;
-    // A helper that was away when the job ended has been told nothing more; its lease is over with the job.
-    let over = |state, closing| state == LeaseState::Ended || state == LeaseState::Suspended && closing;
-    rule(leases.iter().all(|lease| over(lease.state, lease.closing)), || {
+    rule(leases.iter().all(|lease| lease.state == LeaseState::Ended), || {
         format!("leases are left: {leases:?}")
     })?;
 

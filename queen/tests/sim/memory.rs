@@ -13,7 +13,7 @@ use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, LeaseToken, Num, Project, Seq, Timestamp, outcome::CaseResult,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -69,6 +69,8 @@ struct State {
     drones: BTreeMap<DroneId, Drone>,
     learned: BTreeMap<(Project, String), (Learned, Timestamp)>,
     tokens: BTreeMap<String, (AccessToken, [u8; 32])>,
+    /// Jobs that each project has ever had.
+    projects: BTreeMap<Project, u64>,
     /// Results and lives get numbers in the order in which they came.
     last_key: u64,
 }
@@ -86,6 +88,8 @@ struct Job {
     results: Vec<(u64, AttemptResult)>,
     cases: Vec<CasePart>,
     log_removed: Option<Timestamp>,
+    /// Its removal was begun.
+    going: bool,
     /// Events that there were, also when the log is gone.
     last_seq: u64,
 }
@@ -249,9 +253,11 @@ impl State {
             results: Vec::new(),
             cases: Vec::new(),
             log_removed: None,
+            going: false,
             last_seq: 0,
         };
         self.jobs.insert(id.clone(), Arc::new(job));
+        *self.projects.entry(new.spec.project.clone()).or_default() += 1;
         Ok(())
     }
 
@@ -306,7 +312,7 @@ impl State {
     }
 
     /// Those that are to lose what `size` counts.
-    fn due(&self, which: Oldest, size: fn(&Job) -> u64) -> (Vec<JobId>, u64) {
+    fn due(&self, which: Oldest, size: impl Fn(&Job) -> u64) -> (Vec<JobId>, u64) {
         let mut freed = 0;
         let mut due = Vec::new();
         for job in self.finished() {
@@ -423,26 +429,31 @@ impl Store for MemoryStore {
         if batch.is_empty() {
             return Ok(());
         }
-        let (time, fate) = self.lock().fates.commit();
-        if !time.is_zero() {
-            tokio::time::sleep(time).await;
-        }
-        match fate {
-            Fate::Done => self.write(&batch, false),
-            Fate::Lies => self.write(&batch, true),
-            Fate::Fails { written } => {
-                if written {
-                    self.write(&batch, false)?;
-                }
-                Err(broken())
+        // A task of its own: whoever is dropped never leaves a write half-way.
+        let store = self.clone();
+        let writing = tokio::spawn(async move {
+            let (time, fate) = store.lock().fates.commit();
+            if !time.is_zero() {
+                tokio::time::sleep(time).await;
             }
-            Fate::Hangs { written } => {
-                if written {
-                    self.write(&batch, false)?;
+            match fate {
+                Fate::Done => store.write(&batch, false),
+                Fate::Lies => store.write(&batch, true),
+                Fate::Fails { written } => {
+                    if written {
+                        store.write(&batch, false)?;
+                    }
+                    Err(broken())
                 }
-                std::future::pending().await
+                Fate::Hangs { written } => {
+                    if written {
+                        store.write(&batch, false)?;
+                    }
+                    std::future::pending().await
+                }
             }
-        }
+        });
+        writing.await.unwrap_or_else(|_| Err(broken()))
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
@@ -527,20 +538,18 @@ impl Store for MemoryStore {
 
     async fn projects(&self) -> Result<Vec<StoredProject>, StoreError> {
         self.read(|state| {
-            let names: BTreeSet<_> = state.jobs.values().map(|job| job.spec.project.clone()).collect();
             let newest = state.newest_first();
-            let view = |project: Project| {
-                let mut own = newest.iter().filter(|job| job.spec.project == project).peekable();
-                let last = own.peek().copied();
+            let view = |(project, jobs): (&Project, &u64)| {
+                let last = newest.iter().find(|job| job.spec.project == *project);
                 StoredProject {
                     last_job: last.map(|job| job.spec.id.clone()),
                     last_state: last.map(|job| job.row.state),
                     last_submitted: last.map(|job| job.spec.submitted),
-                    jobs: own.count() as u64,
-                    project,
+                    jobs: *jobs,
+                    project: project.clone(),
                 }
             };
-            names.into_iter().map(view).collect()
+            state.projects.iter().map(view).collect()
         })
     }
 
@@ -639,17 +648,29 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn remove_jobs(&self, which: Oldest, _: Timestamp) -> Result<Removed, StoreError> {
+    async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
         let state = &mut self.lock().state;
-        let (due, bytes) = state.due(which, |job| job.log_bytes() + job.rest_bytes());
-        for id in &due {
-            state.jobs.remove(id);
+        let size = |job: &Job| job.log_bytes() + job.rest_bytes();
+        let step = Removed {
+            more: true,
+            ..Removed::default()
+        };
+        // What was begun comes first, whatever the limits are now.
+        if let Some(job) = state.jobs.values().find(|job| job.going).cloned() {
+            state.jobs.remove(&job.spec.id);
+            return Ok(Removed {
+                jobs: 1,
+                bytes: size(&job),
+                ..step
+            });
         }
-        Ok(Removed {
-            jobs: due.len() as u64,
-            bytes,
-            more: false,
-        })
+        let Some(id) = state.due(which, size).0.first().cloned() else {
+            return Ok(Removed::default());
+        };
+        let job = state.job(&id)?;
+        job.going = true;
+        job.log_removed.get_or_insert(now);
+        Ok(step)
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
