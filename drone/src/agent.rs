@@ -1,15 +1,16 @@
 //! The agent: takes leases, passes on what the queen wants of each, and leaves when it is told to.
 //!
 //! One task owns all leases; it waits for nothing but its inputs. It knows the words of the queen and the life of a
-//! lease from outside; what a lease does is in [`job`](crate::job).
+//! lease from outside ([`Work`]); what a lease does is in [`job`](crate::job).
 
 use crate::{
     Config,
-    job::{Job, Machine},
-    link::FromQueen,
+    job::{Job, Machine, Mailbox},
+    link::{FromQueen, Outbox},
     plugin::Plugins,
     runner, speed,
 };
+use serde_json::Value;
 use shared::{
     JobData, JobId, LeaseToken,
     protocol::{
@@ -36,10 +37,73 @@ pub struct Stop {
     pub now: CancellationToken,
 }
 
+/// A lease at work, seen from outside.
+pub trait Work: Send + Sync + 'static {
+    /// Under which right.
+    fn lease(&self) -> Lease;
+    /// What the queen wants of it.
+    fn mailbox(&self) -> &Mailbox;
+    /// How it stands, for `job:info`.
+    fn info(&self) -> Value;
+    /// Stops it on request; it cleans up and says so.
+    fn cancel(&self);
+    /// The lease is gone: stops it, and nothing more is said under it. It still cleans up.
+    fn abandon(&self);
+    /// From its receipt to its last word.
+    fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send;
+}
+
+/// The machine that leases are worked on.
+pub trait Host: Send + Sync + 'static {
+    /// What it does with one.
+    type Work: Work;
+    /// What is said to the queen.
+    fn outbox(&self) -> &Outbox;
+    /// A lease that has not begun.
+    fn work(self: Arc<Self>, id: JobId, data: Box<JobData>, lease: Lease) -> Arc<Self::Work>;
+    /// What it can do.
+    fn info(&self, speed: u32, draining: bool) -> impl Future<Output = Info> + Send;
+}
+
+impl Work for Job {
+    fn lease(&self) -> Lease {
+        self.lease
+    }
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+    fn info(&self) -> Value {
+        self.info()
+    }
+    fn cancel(&self) {
+        self.cancel();
+    }
+    fn abandon(&self) {
+        self.abandon();
+    }
+    async fn run(self: Arc<Self>) {
+        Self::run(self).await;
+    }
+}
+
+impl Host for Machine {
+    type Work = Job;
+
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+    fn work(self: Arc<Self>, id: JobId, data: Box<JobData>, lease: Lease) -> Arc<Job> {
+        Arc::new(Job::new(self, id, data, lease))
+    }
+    async fn info(&self, speed: u32, draining: bool) -> Info {
+        info(&self.config, &self.plugins, speed, draining).await
+    }
+}
+
 /// All leases of one drone.
-pub struct Agent {
-    machine: Arc<Machine>,
-    leases: BTreeMap<JobId, Arc<Job>>,
+pub struct Agent<H: Host> {
+    machine: Arc<H>,
+    leases: BTreeMap<JobId, Arc<H::Work>>,
     jobs: JoinSet<()>,
     /// Which lease a task works for.
     tasks: HashMap<Id, (JobId, LeaseToken)>,
@@ -49,10 +113,10 @@ pub struct Agent {
     dropped: BTreeMap<&'static str, u64>,
 }
 
-impl Agent {
+impl<H: Host> Agent<H> {
     /// An agent without leases. `speed`: see [`speed::measure`].
     #[must_use]
-    pub fn new(machine: Arc<Machine>, speed: u32) -> Self {
+    pub fn new(machine: Arc<H>, speed: u32) -> Self {
         Self {
             machine,
             leases: BTreeMap::new(),
@@ -120,7 +184,7 @@ impl Agent {
                 let Some(held) = self.held(&job, Some(lease), "job:run") else {
                     return;
                 };
-                let echoes = held.mailbox.run(files);
+                let echoes = held.mailbox().run(files);
                 if echoes > 0 {
                     tracing::debug!(%job, echoes, "files that this drone has already are not run again");
                 }
@@ -129,7 +193,7 @@ impl Agent {
                 let Some(held) = self.held(&job, Some(lease), "job:take-back") else {
                     return;
                 };
-                let nums = held.mailbox.take_back(&nums);
+                let nums = held.mailbox().take_back(&nums);
                 self.say(&JobEvent::Returned { job, nums }, Some(lease));
             }
             ToDrone::JobPhase { job, lease, phase, num } => {
@@ -137,14 +201,14 @@ impl Agent {
                     return;
                 };
                 if matches!(phase, Phase::Deploy | Phase::Cleanup) {
-                    held.mailbox.go_on(phase, num);
+                    held.mailbox().go_on(phase, num);
                 }
             }
             ToDrone::JobQueryInfo { job } => {
                 let Some(held) = self.held(&job, None, "job:query-info") else {
                     return;
                 };
-                let (lease, data) = (held.lease.token, held.info());
+                let (lease, data) = (held.lease().token, held.info());
                 self.say(&JobEvent::Info { job, data }, Some(lease));
             }
             ToDrone::JobCancel { job, reason, lease } => {
@@ -167,14 +231,14 @@ impl Agent {
             return self.drop("no-id", None);
         };
         match self.leases.get(&id) {
-            Some(held) if held.lease.token == lease.token => return self.drop("echo", Some(&id)),
-            Some(held) if held.lease.token > lease.token => return self.drop("stale", Some(&id)),
+            Some(held) if held.lease().token == lease.token => return self.drop("echo", Some(&id)),
+            Some(held) if held.lease().token > lease.token => return self.drop("stale", Some(&id)),
             // The queen has taken the old lease away; nothing more counts that is said under it.
             Some(held) => held.abandon(),
             None => {}
         }
         tracing::info!(job = %id, project = %data.project, role = ?lease.role, "taken");
-        let job = Arc::new(Job::new(Arc::clone(&self.machine), id.clone(), data, lease));
+        let job = Arc::clone(&self.machine).work(id.clone(), data, lease);
         let task = self.jobs.spawn(Arc::clone(&job).run());
         self.tasks.insert(task.id(), (id.clone(), lease.token));
         self.leases.insert(id, job);
@@ -184,7 +248,7 @@ impl Agent {
         let Some((id, token)) = self.tasks.remove(&task) else {
             return;
         };
-        if self.leases.get(&id).is_some_and(|held| held.lease.token == token) {
+        if self.leases.get(&id).is_some_and(|held| held.lease().token == token) {
             self.leases.remove(&id);
         }
     }
@@ -192,11 +256,11 @@ impl Agent {
     /// Tells what is held. In the outbox it stands behind everything that was said before it, so it never claims less
     /// than the queen will know by then.
     fn resume(&mut self) {
-        let jobs = self.leases.values().map(|job| {
-            let held = job.mailbox.held();
+        let jobs = self.leases.iter().map(|(id, job)| {
+            let held = job.mailbox().held();
             ResumeJob {
-                id: job.id.clone(),
-                lease: job.lease.token,
+                id: id.clone(),
+                lease: job.lease().token,
                 running: held.running.into_iter().chain(held.queued).collect(),
             }
         });
@@ -222,20 +286,20 @@ impl Agent {
     }
 
     async fn say_info(&mut self) {
-        let info = info(&self.machine.config, &self.machine.plugins, self.speed, self.draining).await;
+        let info = self.machine.info(self.speed, self.draining).await;
         self.say(&Words::Info { info }, None);
     }
 
     fn say<M: serde::Serialize>(&self, message: &M, lease: Option<LeaseToken>) {
-        if let Err(error) = self.machine.outbox.push_now(message, lease) {
+        if let Err(error) = self.machine.outbox().push_now(message, lease) {
             tracing::error!(%error, "an answer to the queen could not be sent");
         }
     }
 
     /// The lease that a message means, if it is held.
-    fn held(&mut self, job: &JobId, lease: Option<LeaseToken>, kind: &'static str) -> Option<Arc<Job>> {
+    fn held(&mut self, job: &JobId, lease: Option<LeaseToken>, kind: &'static str) -> Option<Arc<H::Work>> {
         match self.leases.get(job) {
-            Some(held) if lease.is_none_or(|lease| lease == held.lease.token) => return Some(Arc::clone(held)),
+            Some(held) if lease.is_none_or(|lease| lease == held.lease().token) => return Some(Arc::clone(held)),
             Some(_) => self.drop("stale", Some(job)),
             None => self.drop("unknown-job", Some(job)),
         }

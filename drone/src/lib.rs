@@ -20,12 +20,11 @@ pub mod source;
 mod speed;
 pub mod workspace;
 
-pub use agent::Stop;
+pub use agent::{Agent, Host, Stop, Work};
 pub use config::Config;
 pub use data::DataError;
 pub use job::Mailbox;
 
-use agent::Agent;
 use data::Data;
 use job::{Base, Machine};
 use link::{Link, LinkError, Network, Outbox, OutboxError};

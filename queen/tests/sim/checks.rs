@@ -15,9 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn at_the_end(book: &Book, jobs: &BTreeMap<JobId, JobPlan>, manner: Manner, report: &mut Report) {
     for plan in jobs.values() {
         let whole = job(book, plan, manner, report).and_then(|events| {
-            browsers(book, plan, &events)?;
-            report.history.extend(events.iter().map(ToString::to_string));
-            Ok(())
+            browsers(book, plan, &events)
         });
         if let Err(why) = whole {
             book.violation(format!("{}: {why}", plan.id));
@@ -30,7 +28,7 @@ fn rule(ok: bool, why: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 fn job(book: &Book, plan: &JobPlan, manner: Manner, report: &mut Report) -> Result<Vec<Value>, String> {
-    let ledger = book.ledger.borrow();
+    let ledger = book.ledger();
     rule(ledger.accepted.contains(&plan.id), || "it was never taken".into())?;
     let kept = book.store.durable(&plan.id, |kept| {
         let events: Vec<Value> = kept
@@ -44,6 +42,7 @@ fn job(book: &Book, plan: &JobPlan, manner: Manner, report: &mut Report) -> Resu
         (kept.row.clone(), events, files, leases, results)
     });
     let (row, events, files, leases, results) = kept.ok_or("it is not in the store")?;
+    report.history.extend(events.iter().map(ToString::to_string));
     grammar::check_with_loss(&events)?;
     rule(row.state.is_final(), || format!("it has not ended: {row:?}"))?;
     rule(leases.iter().all(|lease| lease.state == LeaseState::Ended), || {
@@ -182,7 +181,7 @@ fn lines(
 
 /// What browsers were shown is all that there is.
 fn browsers(book: &Book, plan: &JobPlan, events: &[Value]) -> Result<(), String> {
-    let ledger = book.ledger.borrow();
+    let ledger = book.ledger();
     for ((browser, _), seen) in ledger.seen.iter().filter(|((_, job), _)| *job == plan.id) {
         rule(seen.as_slice() == events, || {
             format!(

@@ -7,6 +7,7 @@ use super::{
     plan::{JobPlan, Kind},
 };
 use drone::{Mailbox, link::Outbox};
+use serde_json::{Value, json};
 use shared::{
     DroneId, JobId, Num, Timestamp,
     outcome::{FileOutcome, FileResult},
@@ -16,9 +17,10 @@ use shared::{
     },
 };
 use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::Semaphore, time::sleep};
@@ -41,13 +43,39 @@ pub struct Work {
     outbox: Arc<Outbox>,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
-    numbers: Cell<u32>,
-    open: Cell<Option<Phase>>,
-    dice: RefCell<Dice>,
+    numbers: AtomicU32,
+    open: Mutex<Option<Phase>>,
+    dice: Mutex<Dice>,
 }
 
 /// Somebody wants it to end.
 struct Stopped;
+
+impl drone::Work for Work {
+    fn lease(&self) -> Lease {
+        self.lease
+    }
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+    fn info(&self) -> Value {
+        json!({"job": self.job})
+    }
+    fn cancel(&self) {
+        self.stop.cancel();
+    }
+    fn abandon(&self) {
+        self.book
+            .note(format!("{} has lost {} of {}", self.drone, self.lease.token, self.job));
+        self.silent.cancel();
+        self.stop.cancel();
+    }
+    async fn run(self: Arc<Self>) {
+        self.hold(true);
+        Arc::clone(&self).go().await;
+        self.hold(false);
+    }
+}
 
 impl Work {
     pub fn new(life: &Life, job: JobId, lease: Lease) -> Self {
@@ -58,34 +86,30 @@ impl Work {
             book: machine.book.clone(),
             outbox: Arc::clone(&life.outbox),
             slots: Arc::clone(&life.slots),
-            dice: RefCell::new(life.dice(&format!("{job} {}", lease.token))),
+            dice: Mutex::new(life.dice(&format!("{job} {}", lease.token))),
             job,
             lease,
             mailbox: Mailbox::default(),
             stop: CancellationToken::new(),
             silent: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            numbers: Cell::new(lease.num.0),
-            open: Cell::new(None),
+            numbers: lease.num.0.into(),
+            open: Mutex::default(),
         }
     }
 
-    pub fn abandon(&self) {
-        self.silent.cancel();
-        self.stop.cancel();
-    }
-
-    pub async fn run(self: Rc<Self>) {
+    /// From its receipt to its last word.
+    async fn go(self: Arc<Self>) {
         self.say(JobEvent::Queued {
             job: self.job.clone(),
             at: now(),
         })
         .await;
-        let ended = Rc::clone(&self).work().await;
+        let ended = Arc::clone(&self).work().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        if self.open.get().is_some() {
+        if self.open.lock().unwrap().is_some() {
             self.phase_done(None).await;
         }
         let job = self.job.clone();
@@ -108,7 +132,21 @@ impl Work {
         .await;
     }
 
-    async fn work(self: Rc<Self>) -> Result<Num, Stopped> {
+    /// Tells those who check whether the drone holds it.
+    fn hold(&self, on: bool) {
+        let mut ledger = self.book.ledger();
+        let Some(alive) = ledger.alive.get_mut(&self.drone) else {
+            return;
+        };
+        let own = (self.job.clone(), self.lease.token);
+        if on {
+            alive.leases.insert(own);
+        } else {
+            alive.leases.remove(&own);
+        }
+    }
+
+    async fn work(self: Arc<Self>) -> Result<Num, Stopped> {
         self.prepare().await?;
         let home = self.lease.role == Role::Home;
         let tests = !self.plan.files.is_empty();
@@ -116,15 +154,15 @@ impl Work {
             self.list().await;
         }
         if tests {
-            let (work, stop) = (Rc::clone(&self), self.stop.clone());
+            let (work, stop) = (Arc::clone(&self), self.stop.clone());
             self.tasks
-                .spawn_local(async move { stop.run_until_cancelled(work.dispatch()).await });
+                .spawn(async move { stop.run_until_cancelled(work.dispatch()).await });
         }
         loop {
             let next = self.stop.run_until_cancelled(self.mailbox.next_phase()).await;
             let (phase, num) = next.ok_or(Stopped)?;
-            if self.open.get() == Some(Phase::Test) {
-                self.open.set(None);
+            if *self.open.lock().unwrap() == Some(Phase::Test) {
+                *self.open.lock().unwrap() = None;
             }
             if phase == Phase::Cleanup {
                 return Ok(num);
@@ -156,7 +194,7 @@ impl Work {
     async fn list(&self) {
         self.phase_start(Phase::Test).await;
         let paths: Vec<_> = self.plan.files.iter().map(|file| file.path.clone()).collect();
-        let cut = match self.dice.borrow_mut().odds(1, 3) {
+        let cut = match self.dice.lock().unwrap().odds(1, 3) {
             true => paths.len() / 2,
             false => 0,
         };
@@ -173,15 +211,15 @@ impl Work {
         self.say(part(rest, false)).await;
     }
 
-    async fn dispatch(self: Rc<Self>) {
+    async fn dispatch(self: Arc<Self>) {
         loop {
             self.mailbox.file_waits().await;
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return;
             };
             let Some(file) = self.mailbox.begin() else { continue };
-            let work = Rc::clone(&self);
-            self.tasks.spawn_local(async move {
+            let work = Arc::clone(&self);
+            self.tasks.spawn(async move {
                 work.file(&file).await;
                 work.mailbox.end(file.num);
                 drop(slot);
@@ -235,13 +273,7 @@ impl Work {
 
     async fn deploy(&self, num: Num) -> Result<(), Stopped> {
         let _slot = self.slot().await?;
-        *self
-            .book
-            .ledger
-            .borrow_mut()
-            .deploys
-            .entry(self.job.clone())
-            .or_default() += 1;
+        *self.book.ledger().deploys.entry(self.job.clone()).or_default() += 1;
         self.phase_start(Phase::Deploy).await;
         let (lines, pace) = self.some_lines();
         self.command(num, Phase::Deploy, lines, pace, &self.stop).await;
@@ -300,19 +332,17 @@ impl Work {
     }
 
     fn written(&self, num: Num, change: impl FnOnce(&mut super::ledger::Written)) {
-        let mut ledger = self.book.ledger.borrow_mut();
+        let mut ledger = self.book.ledger();
         change(ledger.written.entry((self.job.clone(), num)).or_default());
     }
 
     fn some_lines(&self) -> (u64, Duration) {
-        let mut dice = self.dice.borrow_mut();
+        let mut dice = self.dice.lock().unwrap();
         (dice.within(1..6), Duration::from_millis(dice.within(1..500)))
     }
 
     fn number(&self) -> Num {
-        let next = self.numbers.get();
-        self.numbers.set(next + 1);
-        Num(next)
+        Num(self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
     async fn slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Stopped> {
@@ -322,12 +352,13 @@ impl Work {
     }
 
     async fn phase_start(&self, phase: Phase) {
-        self.open.set(Some(phase));
+        *self.open.lock().unwrap() = Some(phase);
         self.say_phase(phase, Edge::Start, None).await;
     }
 
     async fn phase_done(&self, code: Option<i32>) {
-        if let Some(phase) = self.open.take() {
+        let open = self.open.lock().unwrap().take();
+        if let Some(phase) = open {
             self.say_phase(phase, Edge::Done, code).await;
         }
     }

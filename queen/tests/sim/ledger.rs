@@ -3,12 +3,10 @@
 use super::memory::MemoryStore;
 use drone::link::Outbox;
 use serde_json::Value;
-use shared::{DroneId, Incarnation, JobId, Num};
+use shared::{DroneId, Incarnation, JobId, LeaseToken, Num};
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// What a command wrote.
@@ -27,7 +25,7 @@ pub struct Alive {
     pub life: Incarnation,
     pub outbox: Arc<Outbox>,
     /// Leases that it holds.
-    pub leases: BTreeSet<JobId>,
+    pub leases: BTreeSet<(JobId, LeaseToken)>,
 }
 
 #[derive(Default)]
@@ -51,26 +49,30 @@ pub struct Ledger {
     pub submits: u64,
 }
 
-/// Shared by everything on the simulation's thread.
+/// Shared by everything in a world.
 #[derive(Clone)]
 pub struct Book {
-    pub ledger: Rc<RefCell<Ledger>>,
+    ledger: Arc<Mutex<Ledger>>,
     pub store: MemoryStore,
 }
 
 impl Book {
     pub fn new(store: MemoryStore) -> Self {
         Self {
-            ledger: Rc::default(),
+            ledger: Arc::default(),
             store,
         }
+    }
+
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
     }
 
     /// Something that must never be.
     pub fn violation(&self, what: impl Into<String>) {
         let what = what.into();
         let at = turmoil::sim_elapsed().map_or(String::new(), |at| format!(" at {at:?}"));
-        self.ledger.borrow_mut().violations.push(format!("{what}{at}"));
+        self.ledger().violations.push(format!("{what}{at}"));
     }
 
     pub fn rule(&self, ok: bool, what: impl FnOnce() -> String) {
@@ -81,12 +83,12 @@ impl Book {
 
     pub fn note(&self, what: impl Into<String>) {
         let at = turmoil::sim_elapsed().map_or(0, |at| at.as_millis());
-        self.ledger.borrow_mut().history.push(format!("{at} {}", what.into()));
+        self.ledger().history.push(format!("{at} {}", what.into()));
     }
 
     /// A new life of a drone.
     pub fn begin_life(&self, drone: &DroneId) -> Incarnation {
-        let mut ledger = self.ledger.borrow_mut();
+        let mut ledger = self.ledger();
         let life = ledger.lives.entry(drone.clone()).or_default();
         *life += 1;
         Incarnation::new(format!("{drone}-{life}")).unwrap()
@@ -103,7 +105,7 @@ impl Book {
             format!("browser {browser} was shown an event of {job} that is not written: {event}")
         });
         let next = {
-            let mut ledger = self.ledger.borrow_mut();
+            let mut ledger = self.ledger();
             let seen = ledger.seen.entry((browser, job.clone())).or_default();
             seen.push(event);
             seen.len() as u64
@@ -116,7 +118,7 @@ impl Book {
     /// What must hold at any moment.
     pub fn watch(&self) {
         let mut broken = Vec::new();
-        for (id, alive) in &self.ledger.borrow().alive {
+        for (id, alive) in &self.ledger().alive {
             let (acked, applied) = (alive.outbox.first() - 1, self.store.applied(id, &alive.life));
             if acked > applied {
                 broken.push(format!(

@@ -49,7 +49,7 @@ pub async fn submit(book: Book, weather: Weather, plan: JobPlan, submitted: Rc<w
     sleep(plan.submit_at).await;
     loop {
         let told = ask(&weather, "POST", "/api/v1/jobs", &plan.data.to_string()).await;
-        book.ledger.borrow_mut().submits += 1;
+        book.ledger().submits += 1;
         match told {
             Ok((200 | 201, body)) => {
                 let id = serde_json::from_str::<Value>(&body).map(|view| view["id"].clone());
@@ -70,7 +70,7 @@ pub async fn submit(book: Book, weather: Weather, plan: JobPlan, submitted: Rc<w
             Ok(_) | Err(_) => sleep(Duration::from_secs(1)).await,
         }
     }
-    book.ledger.borrow_mut().accepted.insert(plan.id.clone());
+    book.ledger().accepted.insert(plan.id.clone());
     submitted.send_modify(|all| {
         all.insert(plan.id.clone());
     });
@@ -84,7 +84,7 @@ pub async fn submit(book: Book, weather: Weather, plan: JobPlan, submitted: Rc<w
                 book.rule(wish == Some(true), || {
                     format!("{} was said to stop, and the wish is not written", plan.id)
                 });
-                book.ledger.borrow_mut().stopping.insert(plan.id.clone());
+                book.ledger().stopping.insert(plan.id.clone());
                 return book.note(format!("{} is to stop", plan.id));
             }
             // It has ended before.

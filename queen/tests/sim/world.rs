@@ -116,7 +116,7 @@ struct World {
     sim: Sim<'static>,
     book: Book,
     disk: Disk,
-    jobs: Rc<BTreeMap<JobId, JobPlan>>,
+    jobs: Arc<BTreeMap<JobId, JobPlan>>,
     drones: Vec<(DroneId, Bounds)>,
     weather: BTreeMap<String, Weather>,
     schedule: BTreeMap<(Duration, u32), Act>,
@@ -150,7 +150,7 @@ impl World {
         let store = MemoryStore::new(disk.clone());
         let book = Book::new(store.clone());
         let jobs = (0..dice.within(2..8)).map(|number| JobPlan::random(&mut dice, number, busy));
-        let jobs: Rc<BTreeMap<JobId, JobPlan>> = Rc::new(jobs.map(|plan| (plan.id.clone(), plan)).collect());
+        let jobs: Arc<BTreeMap<JobId, JobPlan>> = Arc::new(jobs.map(|plan| (plan.id.clone(), plan)).collect());
         let mut weather = BTreeMap::new();
         let mut of = |host: &str| weather.entry(host.to_owned()).or_insert_with(Weather::default).clone();
 
@@ -191,7 +191,7 @@ impl World {
                 dir: dir.path().to_owned(),
                 book: book.clone(),
                 weather: of(&name),
-                jobs: Rc::clone(&jobs),
+                jobs: Arc::clone(&jobs),
             };
             drones.push((machine.id.clone(), bounds));
             sim.host(name.as_str(), move || machine.clone().live());
@@ -199,7 +199,7 @@ impl World {
         let (submitted, seen) = watch::channel(BTreeSet::new());
         let submitted = Rc::new(submitted);
         let clerk = of("clerk");
-        let (plans, own) = (Rc::clone(&jobs), book.clone());
+        let (plans, own) = (Arc::clone(&jobs), book.clone());
         sim.client("clerk", async move {
             let tasks: Vec<_> = plans
                 .values()
@@ -314,7 +314,7 @@ impl World {
         WRONG.set(0);
         let limit = self.busy + PATIENCE;
         let mut quiet = false;
-        while !quiet && self.sim.elapsed() < limit && self.book.ledger.borrow().violations.is_empty() {
+        while !quiet && self.sim.elapsed() < limit && self.book.ledger().violations.is_empty() {
             self.act();
             match self.sim.step() {
                 Ok(ended) => quiet = ended && self.is_quiet(),
@@ -325,7 +325,7 @@ impl World {
             }
             self.look();
         }
-        let well = self.book.ledger.borrow().violations.is_empty();
+        let well = self.book.ledger().violations.is_empty();
         if well && !quiet {
             self.book
                 .violation(format!("it does not come to its end: {}", self.unfinished()));
@@ -343,7 +343,7 @@ impl World {
             sim, book, mut report, ..
         } = self;
         drop(sim);
-        let mut ledger = book.ledger.borrow_mut();
+        let mut ledger = book.ledger();
         report.reconnects = ledger.reconnects;
         report.history.append(&mut ledger.history);
         report.violations.append(&mut ledger.violations);
@@ -360,7 +360,7 @@ impl World {
             }
             let act = entry.remove();
             let line = format!("{} {act:?}", now.as_millis());
-            self.book.ledger.borrow_mut().history.push(line);
+            self.book.ledger().history.push(line);
             self.report.faults += 1;
             self.perform(act);
         }
@@ -377,7 +377,7 @@ impl World {
             Act::CrashDrone(at) => {
                 if std::mem::replace(&mut self.drone_runs[at], false) {
                     let id = self.drones[at].0.clone();
-                    self.book.ledger.borrow_mut().alive.remove(&id);
+                    self.book.ledger().alive.remove(&id);
                     self.sim.crash(id.as_str());
                 }
             }
@@ -447,7 +447,7 @@ impl World {
     fn look(&mut self) {
         self.book.watch();
         for (id, bounds) in &self.drones {
-            let held = match self.book.ledger.borrow().alive.get(id) {
+            let held = match self.book.ledger().alive.get(id) {
                 Some(alive) => alive.outbox.held(),
                 None => continue,
             };
@@ -462,7 +462,7 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        let ledger = self.book.ledger.borrow();
+        let ledger = self.book.ledger();
         self.schedule.is_empty()
             && ledger.alive.len() == self.drones.len()
             && ledger
@@ -472,7 +472,7 @@ impl World {
     }
 
     fn unfinished(&self) -> String {
-        let ledger = self.book.ledger.borrow();
+        let ledger = self.book.ledger();
         let jobs: Vec<_> = self
             .jobs
             .keys()
