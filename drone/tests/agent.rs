@@ -294,6 +294,33 @@ async fn a_cancelled_job_leaves_no_process_and_no_workspace() {
 }
 
 #[tokio::test]
+async fn the_cleanup_of_a_deploy_that_is_stopped_has_numbers_of_its_own() {
+    let queen = FakeQueen::start().await;
+    let drone = TestDrone::start(&queen, 1);
+    let mut peer = queen.accept().await;
+    let commands = json!({"prepare": "true", "deploy": ["true", "sleep 1000"], "cleanup": "echo cleaned"});
+    peer.start(&shell_job("DEPLOY", commands), Role::Home, 1, 0).await;
+    // Environment and prepare, from their starts to their ends.
+    for _ in 0..4 {
+        peer.until("job:phase").await;
+    }
+    peer.phase("j1", 1, Phase::Deploy, 1).await;
+    for _ in 0..2 {
+        peer.until("job:cmd:start").await;
+    }
+    peer.cancel("j1").await;
+    let all = peer.until("job:cancelled").await;
+    let told = story(&all);
+    assert!(
+        told.contains(&"$2 =143".into()) && told.contains(&"$3 echo cleaned".into()),
+        "{told:?}"
+    );
+    assert_eq!(output(&all, 3), "cleaned\n");
+    peer.ack().await;
+    drone.leave(peer).await;
+}
+
+#[tokio::test]
 async fn a_lost_connection_loses_nothing_and_work_goes_on_meanwhile() {
     let queen = FakeQueen::start().await;
     let drone = TestDrone::start(&queen, 2);

@@ -8,15 +8,13 @@ use super::{
 };
 use scheduler::{FileState, LeaseState};
 use serde_json::Value;
-use shared::{JobId, JobState, Num, outcome::FileOutcome};
+use shared::{JobId, JobState, LeaseToken, Num, outcome::FileOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Holds what was done and told against what is written.
 pub fn at_the_end(book: &Book, jobs: &BTreeMap<JobId, JobPlan>, manner: Manner, report: &mut Report) {
     for plan in jobs.values() {
-        let whole = job(book, plan, manner, report).and_then(|events| {
-            browsers(book, plan, &events)
-        });
+        let whole = job(book, plan, manner, report).and_then(|events| browsers(book, plan, &events));
         if let Err(why) = whole {
             book.violation(format!("{}: {why}", plan.id));
         }
@@ -138,21 +136,24 @@ fn job(book: &Book, plan: &JobPlan, manner: Manner, report: &mut Report) -> Resu
 
 /// Every line that was written, once and in order.
 fn lines(
-    written: &BTreeMap<(JobId, Num), super::ledger::Written>,
+    written: &BTreeMap<(JobId, LeaseToken, Num), super::ledger::Written>,
     plan: &JobPlan,
     events: &[Value],
     manner: Manner,
     report: &mut Report,
 ) -> Result<(), String> {
-    let mut logged: BTreeMap<u32, u64> = BTreeMap::new();
+    // Which lease a command was under, and how many of its lines there are.
+    let mut logged: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     let mut ended: BTreeSet<u32> = BTreeSet::new();
     for event in events {
         let num = || u32::try_from(event["args"][1].as_u64().unwrap_or(0)).unwrap();
         match event["type"].as_str().unwrap_or_default() {
             "job:cmd:stdout" => {
                 let text = event["args"][2].as_str().unwrap_or_default();
-                let next = logged.entry(num()).or_default();
-                let expected = format!("{}:{next}:{}\n", num(), "x".repeat(plan.padding));
+                let token = text.split(':').next().and_then(|word| word.parse().ok());
+                let token: u64 = token.ok_or_else(|| format!("{text:?} is nobody's"))?;
+                let (under, next) = logged.entry(num()).or_insert((token, 0));
+                let expected = format!("{under}:{}:{next}:{}\n", num(), "x".repeat(plan.padding));
                 rule(text == expected, || {
                     format!("{text:?} stands where {expected:?} belongs")
                 })?;
@@ -165,15 +166,17 @@ fn lines(
             _ => {}
         }
     }
-    for ((_, num), written) in written.iter().filter(|((job, _), _)| *job == plan.id) {
-        let logged = logged.get(&num.0).copied().unwrap_or(0);
-        report.lines += logged;
-        rule(logged <= written.lines, || {
-            format!("command {num} has {logged} lines and wrote {}", written.lines)
+    report.lines += logged.values().map(|(_, lines)| lines).sum::<u64>();
+    for ((_, token, num), written) in written.iter().filter(|((job, ..), _)| *job == plan.id) {
+        let own = logged.get(&num.0).filter(|(under, _)| *under == token.0);
+        let lines = own.map_or(0, |(_, lines)| *lines);
+        rule(lines <= written.lines, || {
+            format!("command {num} has {lines} lines and wrote {}", written.lines)
         })?;
-        let whole = written.ended && (ended.contains(&num.0) || manner == Manner::Gentle && written.awaited);
-        rule(!whole || logged == written.lines, || {
-            format!("command {num} wrote {} lines, and the log has {logged}", written.lines)
+        let told = own.is_some() && ended.contains(&num.0);
+        let whole = written.ended && (told || manner == Manner::Gentle && written.awaited);
+        rule(!whole || lines == written.lines, || {
+            format!("command {num} wrote {} lines, and the log has {lines}", written.lines)
         })?;
     }
     Ok(())

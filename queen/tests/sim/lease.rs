@@ -277,6 +277,9 @@ impl Work {
         self.phase_start(Phase::Deploy).await;
         let (lines, pace) = self.some_lines();
         self.command(num, Phase::Deploy, lines, pace, &self.stop).await;
+        if self.plan.files.is_empty() {
+            self.numbers.fetch_max(num.0 + 1, Ordering::Relaxed);
+        }
         if self.stop.is_cancelled() {
             return Err(Stopped);
         }
@@ -313,7 +316,7 @@ impl Work {
                 code = STOPPED;
                 break;
             }
-            let text = format!("{num}:{at}:{}\n", "x".repeat(self.plan.padding));
+            let text = format!("{}:{num}:{at}:{}\n", self.lease.token, "x".repeat(self.plan.padding));
             if !self.say(JobEvent::CmdStdout { job: job(), num, text }).await {
                 break;
             }
@@ -333,7 +336,12 @@ impl Work {
 
     fn written(&self, num: Num, change: impl FnOnce(&mut super::ledger::Written)) {
         let mut ledger = self.book.ledger();
-        change(ledger.written.entry((self.job.clone(), num)).or_default());
+        change(
+            ledger
+                .written
+                .entry((self.job.clone(), self.lease.token, num))
+                .or_default(),
+        );
     }
 
     fn some_lines(&self) -> (u64, Duration) {

@@ -33,7 +33,7 @@ pub struct Ledger {
     pub violations: Vec<String>,
     /// What happened, in order: two runs of one seed have the same.
     pub history: Vec<String>,
-    pub written: BTreeMap<(JobId, Num), Written>,
+    pub written: BTreeMap<(JobId, LeaseToken, Num), Written>,
     /// How often the deploy of a job was begun.
     pub deploys: BTreeMap<JobId, u32>,
     /// Jobs that a client was told are taken.

@@ -143,7 +143,7 @@ impl World {
             .simulation_duration(Duration::from_secs(100_000))
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(*dice.pick(&[5, 50, 300])))
-            .tcp_capacity(*dice.pick(&[8, 64, 1024]))
+            .tcp_capacity(*dice.pick(&[32, 64, 1024]))
             .build();
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::new(Dice::of(seed, "disk"), manner == Manner::Lying);
