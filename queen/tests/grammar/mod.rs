@@ -1,6 +1,7 @@
 //! The grammar of a job's recorded stream: what PROTOCOL promises of order, checked event by event.
 //!
 //! `check` answers a short outline of the stream (what the tests compare) or the first event that breaks a rule.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
