@@ -159,10 +159,10 @@ async fn next_due(
     let mut row = sqlx::query(begun).fetch_optional(&mut *sql).await?;
     if row.is_none() {
         let found = sqlx::query(oldest).fetch_optional(&mut *sql).await?;
-        if let Some(found) = found {
-            if freed < which.bytes || get::<i64>(&found, "at")? < which.before.0 {
-                row = Some(found);
-            }
+        if let Some(found) = found
+            && (freed < which.bytes || get::<i64>(&found, "at")? < which.before.0)
+        {
+            row = Some(found);
         }
     }
     row.map(|row| {
