@@ -46,7 +46,7 @@ impl FromStr for Address {
             let why = format!("{}: is no kind of database that the queen knows", url.scheme());
             return Err(StoreError::Address(why));
         }
-        let unknown = |key: &str| !WORDS.contains(&key) && !(key.starts_with("options[") && key.ends_with(']'));
+        let unknown = |key: &str| !(WORDS.contains(&key) || key.starts_with("options[") && key.ends_with(']'));
         if let Some((key, _)) = url.query_pairs().find(|(key, _)| unknown(key)) {
             return Err(StoreError::Address(format!("{key:?} means nothing in it")));
         }

@@ -172,10 +172,10 @@ async fn next_due(
     let mut row = sqlx::query(begun).fetch_optional(&mut *sql).await?;
     if row.is_none() {
         let found = sqlx::query(oldest).fetch_optional(&mut *sql).await?;
-        if let Some(found) = found {
-            if freed < which.bytes || found.int("at")? < which.before.0 {
-                row = Some(found);
-            }
+        if let Some(found) = found
+            && (freed < which.bytes || found.int("at")? < which.before.0)
+        {
+            row = Some(found);
         }
     }
     row.map(|row| {
