@@ -19,6 +19,7 @@ use sqlx::{
 };
 use std::{error::Error, path::Path, str::FromStr, sync::Arc, time::Duration};
 
+/// What a measurement comes to, or why there is none.
 pub type Done<T> = Result<T, Box<dyn Error>>;
 
 /// Rounds of each measurement, ours and bare in turn.
@@ -172,11 +173,13 @@ fn events(events: Vec<Event>) -> Batch {
     }
 }
 
+/// The one in the middle.
 pub fn median(mut runs: Vec<Duration>) -> Duration {
     runs.sort();
     runs[runs.len() / 2]
 }
 
+/// How often in a second, if `count` of them took so long.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 pub fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
