@@ -21,8 +21,9 @@ pub fn target(data: &[u8]) {
         let mut stream = mask.stream();
         let pieces = cuts.windows(2).map(|pair| stream.push(&data[pair[0]..pair[1]]));
         let text = pieces.collect::<String>() + &stream.finish();
-        // libFuzzer sees what the mask compares with, and has written its secret out in base64.
-        if !text.contains(REDACTED) || expected.contains(REDACTED) {
+        // libFuzzer sees what the mask compares with, and has written its secret out in base64: a mark that was not there.
+        let marks = |text: &str| text.matches(REDACTED).count();
+        if marks(&text) == marks(&expected) {
             assert_eq!(text, expected, "cut at {cuts:?}");
         }
     }
