@@ -118,7 +118,8 @@ fn set(command: Command, id: &str, key: &str, value: &Value, place: &str) -> Res
     Ok(command.mut_arg(id, |arg| {
         // What is not shown of the environment is not shown of the file either.
         let secret = arg.is_hide_env_values_set();
-        arg.required(false).default_values(values).hide_default_value(secret)
+        let arg = arg.required(false).default_values(values);
+        if secret { arg.hide_default_value(true) } else { arg }
     }))
 }
 
