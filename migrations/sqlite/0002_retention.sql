@@ -22,9 +22,9 @@ CREATE INDEX durations_oldest ON durations (last);
 
 INSERT INTO endings (job, at, log, rest)
 SELECT key, coalesce(standing ->> 'finished', submitted),
-       coalesce((SELECT sum(octet_length(body) + 64) FROM events WHERE job = key), 0)
-           + coalesce((SELECT sum(octet_length(body) + 64) FROM cases WHERE job = key), 0),
+       coalesce((SELECT sum(octet_length(body) + 64) FROM events WHERE job = jobs.key), 0)
+           + coalesce((SELECT sum(octet_length(body) + 64) FROM cases WHERE job = jobs.key), 0),
        4096
-           + coalesce((SELECT sum(octet_length(result) + 3 * octet_length(path) + 128) FROM results WHERE job = key), 0)
-           + coalesce((SELECT sum(2 * octet_length(path) + 64) FROM files WHERE job = key), 0)
+           + coalesce((SELECT sum(octet_length(result) + 3 * octet_length(path) + 128) FROM results WHERE job = jobs.key), 0)
+           + coalesce((SELECT sum(2 * octet_length(path) + 64) FROM files WHERE job = jobs.key), 0)
 FROM jobs WHERE state NOT IN ('queued', 'running');

@@ -36,13 +36,38 @@ pub struct Piece {
 }
 
 /// Puts `events` at the end of `text`, their times counted from `epoch`.
-pub fn write<'a>(text: &mut String, epoch: Timestamp, events: impl IntoIterator<Item = &'a Event>) {
+fn write<'a>(text: &mut String, epoch: Timestamp, events: impl IntoIterator<Item = &'a Event>) {
     for event in events {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} ", event.at.0.wrapping_sub(epoch.0));
         text.push_str(&event.line);
         text.push('\n');
     }
+}
+
+/// The lines of `events` of job `id` that follow event `last`; a number that does not, or a line break, is refused. The
+/// time of the first event of all becomes `epoch`.
+pub fn follow(id: &JobId, last: u64, epoch: &mut Timestamp, events: &[&Event]) -> Result<String, StoreError> {
+    for (expected, event) in (last + 1..).zip(events) {
+        if event.seq.0 != expected {
+            return Err(StoreError::Refused(format!(
+                "job {id} has events up to {last}: {} cannot follow, it must be {expected}",
+                event.seq
+            )));
+        }
+        if event.line.contains('\n') {
+            return Err(StoreError::Refused(format!(
+                "event {} of job {id} has a line break",
+                event.seq
+            )));
+        }
+    }
+    if let (0, Some(event)) = (last, events.first()) {
+        *epoch = event.at;
+    }
+    let mut text = String::new();
+    write(&mut text, *epoch, events.iter().copied());
+    Ok(text)
 }
 
 /// Cuts whole lines, the first of them event `first`, into pieces of at least [`CHUNK`] bytes, as small as they can be.

@@ -39,6 +39,17 @@ impl Batch {
             && self.cases.is_empty()
             && self.applied.is_empty()
     }
+
+    /// True if there are events and nothing else.
+    #[must_use]
+    pub fn is_output(&self) -> bool {
+        !self.events.is_empty()
+            && self.submitted.is_empty()
+            && self.records.is_empty()
+            && self.results.is_empty()
+            && self.cases.is_empty()
+            && self.applied.is_empty()
+    }
 }
 
 /// A job that is new.

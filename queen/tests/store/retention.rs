@@ -280,3 +280,41 @@ async fn what_was_learned_goes_when_the_file_has_not_run_for_long() {
     assert!(left.iter().all(|file| file.last >= Timestamp(2_000)));
     assert_eq!(store.holdings().await.unwrap().oldest_learned, Some(Timestamp(2_000)));
 }
+
+#[tokio::test]
+async fn a_job_is_charged_with_what_it_holds_and_nothing_else() {
+    let bench = Bench::new();
+    let store = &*bench.open().await;
+    // Text that does not shrink much when it is packed.
+    let noise = |seed: u64, length: usize| -> String {
+        let step = |state: &mut u64| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            Some(char::from(b'!' + u8::try_from((*state >> 33) % 90).unwrap()))
+        };
+        std::iter::repeat_n((), length)
+            .scan(seed, |state, ()| step(state))
+            .collect()
+    };
+    let mut held = Vec::new();
+    for (id, lines) in [("small", 1), ("large", 300), ("none", 0), ("medium", 20)] {
+        store
+            .commit(submit(data(id, "a/b"), 1, JobState::Running))
+            .await
+            .unwrap();
+        for n in 1..=lines {
+            let batch = Batch {
+                events: vec![event(id, n, &noise(n, 1_000))],
+                ..Batch::default()
+            };
+            store.commit(batch).await.unwrap();
+        }
+        let before = store.holdings().await.unwrap().log_bytes;
+        store.commit(end(id, 1_000)).await.unwrap();
+        held.push(store.holdings().await.unwrap().log_bytes - before);
+    }
+    let near = |bytes: u64, lines: u64| bytes >= lines * 700 && bytes <= lines * 1_300 + 1_000;
+    assert!(
+        near(held[0], 1) && near(held[1], 300) && held[2] == 0 && near(held[3], 20),
+        "{held:?}"
+    );
+}

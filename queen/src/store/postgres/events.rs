@@ -49,25 +49,7 @@ impl Stream {
     /// Takes events in; answers with the first one's number and the lines.
     fn take(&mut self, id: &JobId, events: &[&Event]) -> Result<(u64, String), StoreError> {
         let first = self.last_seq + 1;
-        for (expected, event) in (first..).zip(events) {
-            if event.seq.0 != expected {
-                return Err(StoreError::Refused(format!(
-                    "job {id} has events up to {}: {} cannot follow, it must be {expected}",
-                    self.last_seq, event.seq
-                )));
-            }
-            if event.line.contains('\n') {
-                return Err(StoreError::Refused(format!(
-                    "event {} of job {id} has a line break",
-                    event.seq
-                )));
-            }
-        }
-        if let (1, Some(event)) = (first, events.first()) {
-            self.epoch = event.at;
-        }
-        let mut text = String::new();
-        chunk::write(&mut text, self.epoch, events.iter().copied());
+        let text = chunk::follow(id, self.last_seq, &mut self.epoch, events)?;
         self.last_seq += events.len() as u64;
         Ok((first, text))
     }

@@ -19,22 +19,12 @@ use std::collections::{BTreeSet, HashMap};
 pub async fn commit(writer: &Writer, sealer: &Sealer, batch: &Batch) -> Result<(), StoreError> {
     let turn = writer.turn().await?;
     turn.run(async |session| {
-        if is_output(batch) && events::at_once(writer, session, &batch.events).await? {
+        if batch.is_output() && events::at_once(writer, session, &batch.events).await? {
             return Ok(());
         }
         transact(writer, sealer, session, batch).await
     })
     .await
-}
-
-/// True if there are events and nothing else.
-fn is_output(batch: &Batch) -> bool {
-    !batch.events.is_empty()
-        && batch.submitted.is_empty()
-        && batch.records.is_empty()
-        && batch.results.is_empty()
-        && batch.cases.is_empty()
-        && batch.applied.is_empty()
 }
 
 async fn transact(writer: &Writer, sealer: &Sealer, session: &mut Session, batch: &Batch) -> Result<(), StoreError> {

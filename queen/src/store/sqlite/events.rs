@@ -12,7 +12,7 @@ use crate::store::{
 use futures_util::TryStreamExt;
 use scheduler::Record;
 use shared::{JobId, Seq, Timestamp};
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the stream of a job stands; the columns of its row.
@@ -33,32 +33,58 @@ pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), Store
         by_job.entry(&event.job).or_default().push(event);
     }
     for (id, events) in by_job {
-        let mut stream = load(write, id).await?;
+        let mut stream = load(write.sql, id).await?;
+        write.know(id, stream.job);
         let first = stream.last_seq + 1;
-        for (expected, event) in (first..).zip(&events) {
-            if event.seq.0 != expected {
-                return Err(StoreError::Refused(format!(
-                    "job {id} has events up to {}: {} cannot follow, it must be {expected}",
-                    stream.last_seq, event.seq
-                )));
-            }
-            if event.line.contains('\n') {
-                return Err(StoreError::Refused(format!(
-                    "event {} of job {id} has a line break",
-                    event.seq
-                )));
-            }
-        }
-        if let (1, Some(event)) = (first, events.first()) {
-            stream.epoch = event.at;
-        }
-        let mut text = String::new();
-        chunk::write(&mut text, stream.epoch, events.iter().copied());
+        let text = chunk::follow(id, stream.last_seq, &mut stream.epoch, &events)?;
         stream.last_seq += events.len() as u64;
         stream.add(write, first, text).await?;
         stream.save(write).await?;
     }
     Ok(())
+}
+
+/// Appends a little output of one job, which is most of what is ever written: asked for at once, the transaction costs one
+/// way to the thread of the database and back instead of five. False if there is more to do than that.
+///
+/// After an error the connection may be within a transaction and is to be closed.
+pub async fn at_once(sql: &mut SqliteConnection, events: &[Event]) -> Result<bool, StoreError> {
+    let Some(id) = events.first().map(|event| &event.job) else {
+        return Ok(false);
+    };
+    if events.iter().any(|event| event.job != *id) {
+        return Ok(false);
+    }
+    let mut stream = load(sql, id).await?;
+    let events: Vec<&Event> = events.iter().collect();
+    let first = stream.last_seq + 1;
+    let text = chunk::follow(id, stream.last_seq, &mut stream.epoch, &events)?;
+    let fits = stream.page_first != 0 && stream.page_bytes + text.len() <= PAGE;
+    if !fits || stream.open_bytes + text.len() >= CHUNK {
+        return Ok(false);
+    }
+    stream.last_seq = first + events.len() as u64 - 1;
+    stream.open_bytes += text.len();
+    stream.page_bytes += text.len();
+    sqlx::query(
+        "BEGIN IMMEDIATE;
+         UPDATE events SET last = ?, bytes = ?, body = body || ? WHERE job = ? AND first = ?;
+         UPDATE streams SET last_seq = ?, epoch = ?, open_bytes = ?, page_bytes = ? WHERE job = ?;
+         COMMIT",
+    )
+    .bind(int(stream.last_seq)?)
+    .bind(int(stream.page_bytes)?)
+    .bind(text)
+    .bind(stream.job)
+    .bind(int(stream.page_first)?)
+    .bind(int(stream.last_seq)?)
+    .bind(stream.epoch.0)
+    .bind(int(stream.open_bytes)?)
+    .bind(int(stream.page_bytes)?)
+    .bind(stream.job)
+    .execute(sql)
+    .await?;
+    Ok(true)
 }
 
 /// Packs what is open of the jobs that `records` say have ended.
@@ -71,7 +97,8 @@ pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
         })
         .collect();
     for id in ended {
-        let mut stream = load(write, id).await?;
+        let mut stream = load(write.sql, id).await?;
+        write.know(id, stream.job);
         if stream.open_bytes > 0 {
             let end = stream.last_seq + 1;
             stream.pack(write, end, "", true).await?;
@@ -81,19 +108,17 @@ pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
     Ok(())
 }
 
-async fn load(write: &mut Write<'_>, id: &JobId) -> Result<Stream, StoreError> {
+async fn load(sql: &mut SqliteConnection, id: &JobId) -> Result<Stream, StoreError> {
     let row = sqlx::query(
         "SELECT job, last_seq, epoch, open_first, open_bytes, page_first, page_bytes
          FROM jobs JOIN streams ON streams.job = jobs.key WHERE id = ?",
     )
     .bind(id.as_str())
-    .fetch_optional(&mut *write.sql)
+    .fetch_optional(sql)
     .await?
     .ok_or_else(|| no_job(id))?;
-    let job = get(&row, "job")?;
-    write.know(id, job);
     Ok(Stream {
-        job,
+        job: get(&row, "job")?,
         last_seq: get_uint(&row, "last_seq")?,
         epoch: Timestamp(get(&row, "epoch")?),
         open_first: get_uint(&row, "open_first")?,

@@ -13,6 +13,16 @@ use std::collections::HashMap;
 
 /// Writes `batch` wholly or not at all.
 pub async fn commit(opened: &Opened, batch: &Batch) -> Result<(), StoreError> {
+    if batch.is_output() {
+        let mut connection = opened.writer.acquire().await?;
+        let done = events::at_once(&mut connection, &batch.events).await;
+        if matches!(done, Err(StoreError::Database(_))) {
+            connection.close_on_drop();
+        }
+        if done? {
+            return opened.place.check();
+        }
+    }
     transact(&opened.writer, async |sql| {
         let mut write = Write {
             sql,
