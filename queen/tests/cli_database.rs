@@ -97,8 +97,7 @@ async fn the_password_is_not_in_help_nor_in_errors() {
     assert!(help.stdout.contains("QUEEN_DATABASE"), "{help:?}");
     with(&suite, &database, &["token", "--help"]).await.expect(0);
     let file = suite.beside("queen.toml");
-    let settings =
-        format!("token = \"hunter2\"\n[serve]\ndatabase = \"{database}\"\n[token]\ndatabase = \"{database}\"\n");
+    let settings = format!("[serve]\ndatabase = \"{database}\"\n[token]\ndatabase = \"{database}\"\n");
     std::fs::write(&file, settings).unwrap();
     for command in ["serve", "token"] {
         let args = [command, "--help", "--config", file.to_str().unwrap()];

@@ -33,7 +33,8 @@ pub struct TokenArgs {
         global = true,
         value_name = "URL",
         env = "QUEEN_DATABASE",
-        hide_env_values = true
+        hide_env_values = true,
+        hide_default_value = true
     )]
     database: Option<String>,
 }

@@ -115,12 +115,8 @@ fn set(command: Command, id: &str, key: &str, value: &Value, place: &str) -> Res
     if !many && values.len() != 1 {
         return Err(format!("{key}{place} takes one value, not a list"));
     }
-    Ok(command.mut_arg(id, |arg| {
-        // What is not shown of the environment is not shown of the file either.
-        let secret = arg.is_hide_env_values_set();
-        let arg = arg.required(false).default_values(values);
-        if secret { arg.hide_default_value(true) } else { arg }
-    }))
+    // Secrets are marked where they stand as values that help never shows.
+    Ok(command.mut_arg(id, |arg| arg.required(false).default_values(values)))
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {

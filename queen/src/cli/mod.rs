@@ -97,7 +97,8 @@ pub struct Global {
         global = true,
         value_name = "TOKEN",
         env = "QUEEN_TOKEN",
-        hide_env_values = true
+        hide_env_values = true,
+        hide_default_value = true
     )]
     token: Option<String>,
     /// File that holds the token

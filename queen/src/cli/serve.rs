@@ -21,7 +21,13 @@ pub struct ServeArgs {
     data: Option<PathBuf>,
     /// A PostgreSQL database, postgres://USER:PASSWORD@HOST:PORT/NAME, instead of a file in the data directory. In the
     /// environment the password is hidden from other users of this machine
-    #[arg(long, value_name = "URL", env = "QUEEN_DATABASE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "QUEEN_DATABASE",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     database: Option<String>,
     /// Address under which people reach the queen, for links [default: the address that it listens on]
     #[arg(long, value_name = "URL", env = "QUEEN_PUBLIC_URL")]
