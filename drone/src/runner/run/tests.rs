@@ -355,7 +355,9 @@ async fn cargo_targets_are_run_one_by_one() {
         (
             FileOutcome::Passed,
             vec![("a", Passed), ("src/lib.rs - yes (line 1)", Passed)]
-        )
+        ),
+        "{}",
+        lib.result.stderr_tail
     );
     let bad = suite.outcome("tests/b.rs").await;
     assert_eq!(
