@@ -1,0 +1,334 @@
+"""Keeps pytest warm: a plugin that takes over where pytest would collect, and forks a child for each file.
+
+pytest starts as it always does, by its own command, and so has its own `sys.path`, configuration, plugins and first
+conftests; then this serves the drone (`skep_worker.py`) in place of the one run. Each child collects and runs its file in
+the one configured session, and pytest itself ends it. It knows nothing of slots, queens or time limits. The drone
+writes it as `skep_pytest.py`; read `drone/src/runner/warm.rs` for its other end.
+"""
+
+import io
+import json
+import os
+import sys
+import tempfile
+
+import pytest
+import skep_worker
+from _pytest.config import ExitCode, UsageError
+from _pytest.main import wrap_session
+
+# How to serve: `socket`; `collect`: the whole suite first; `process`: no template, this process runs its one file;
+# `keep`: a child runs file after file. `path`: what PYTHONPATH was before it led here.
+SPEC = json.loads(os.environ.pop("SKEP_WARM"))
+sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
+if SPEC.get("path") is None:
+    os.environ.pop("PYTHONPATH", None)
+else:
+    os.environ["PYTHONPATH"] = SPEC["path"]
+
+# Runs once before the first fork, so that what pytest imports late is there.
+PRIMER = """
+import pytest
+@pytest.fixture
+def one(tmp_path, monkeypatch): yield 1
+@pytest.mark.parametrize("x", [1, 2])
+def test_primer(one, x, capsys):
+    with pytest.raises(ValueError, match="a"): raise ValueError("a")
+    assert x in (1, 2)
+class TestPrimer:
+    @pytest.mark.xfail
+    def test_bad(self): assert [1] == [2]
+"""
+RANK = {"passed": 0, "xpassed": 1, "xfailed": 1, "skipped": 1, "errored": 2, "failed": 3}
+
+
+class State:
+    """The worker that this process has become; nothing in the template."""
+
+    worker = None
+    # Of a suite that was collected as a whole: items by file, and reports of what could not be collected.
+    items = None
+    reports = []
+    # Cases that run: what is known of each so far.
+    cases = {}
+
+
+def prime():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "test_skep_primer.py")
+        with open(path, "w") as file:
+            file.write(PRIMER)
+        names = "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_CURRENT_TEST"
+        env = {name: os.environ.pop(name) for name in names if name in os.environ}
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        paths, cwd, out = list(sys.path), os.getcwd(), (sys.stdout, sys.stderr)
+        sys.stdout = sys.stderr = io.StringIO()
+        try:
+            args = ["-c", os.devnull, "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-q"]
+            pytest.main([path, *args, "--basetemp", os.path.join(folder, "t")])
+        finally:
+            sys.stdout, sys.stderr = out
+            os.environ.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+            os.environ.update(env)
+            os.chdir(cwd)
+            sys.path[:] = paths
+            sys.modules.pop("test_skep_primer", None)
+            for name in "last_type", "last_value", "last_traceback", "last_exc":
+                sys.__dict__.pop(name, None)
+
+
+if not SPEC.get("process"):
+    prime()
+
+
+def pytest_addoption(parser, pluginmanager):
+    # pytest-cov begins to measure while pytest starts; of files apart it would say that each covers too little.
+    pluginmanager.getplugin("pytestconfig").option.no_cov = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    option = config.option
+    if getattr(option, "help", False) or getattr(option, "version", False):
+        return None
+    if getattr(option, "cov_source", None):
+        skep_worker.WARNINGS.append("no coverage is measured: its data would be of one file at a time")
+    # The files are handed out by the drone: pytest-xdist is not to hand out each one again.
+    for name, value in ("numprocesses", None), ("maxprocesses", None), ("dist", "no"), ("tx", []), ("looponfail", False):
+        if hasattr(option, name):
+            setattr(option, name, value)
+    code = wrap_session(config, serve)
+    if not SPEC.get("keep"):
+        State.worker.done(code)
+    State.worker.leave(int(code))
+
+
+def serve(config, session):
+    """What pytest calls in place of collecting and running everything."""
+    if SPEC.get("collect"):
+        collect(config, session)
+    if SPEC.get("process"):
+        worker = skep_worker.Worker(SPEC["socket"])
+    else:
+        base = base_folder(config)
+        worker = skep_worker.template(SPEC["socket"], lambda: release(config))
+        take_capture(config)
+        settle(config, base, worker.ident)
+    State.worker = worker
+    for work in worker.payloads():
+        if not SPEC.get("keep"):
+            code = run(config, session, work)
+            leave_cache(config)
+            return code
+        code, is_sound = guarded(config, session, work)
+        worker.done(code)
+        if not is_sound:
+            break
+    if SPEC.get("keep"):
+        session._setupstate.teardown_exact(None)
+    worker.leave(0)
+
+
+def release(config):
+    """Gives the template's output back before this process gets its own."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()
+
+
+def take_capture(config):
+    """As pytest has it between configuration and collection."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.start_global_capturing()
+        capture.suspend_global_capture()
+
+
+def base_folder(config):
+    """The folder of all `tmp_path`s, made once; as with pytest-xdist, each child has a folder in it."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    try:
+        return factory and factory.getbasetemp()
+    except Exception:
+        # A test that wants one will say why there is none.
+        return None
+
+
+def settle(config, base, ident):
+    """Keeps children that run side by side out of each other's files."""
+    if base is not None:
+        own = base / ("w%d" % ident)
+        own.mkdir(mode=0o700)
+        config._tmp_path_factory._basetemp = own
+    try:
+        from _pytest.junitxml import xml_key
+
+        report = getattr(config, "stash", getattr(config, "_store", {})).get(xml_key, None)
+    except ImportError:
+        report = None
+    if report is not None:
+        report.logfile = os.devnull
+
+
+def leave_cache(config):
+    """Nothing of what failed is noted: each child would write down its own file's alone."""
+    for name in "lfplugin", "nfplugin", "stepwiseplugin":
+        plugin = config.pluginmanager.getplugin(name)
+        if plugin is not None:
+            config.pluginmanager.unregister(plugin)
+
+
+def collect(config, session):
+    """The whole suite, as one run of pytest would."""
+    keep_going = config.option.continue_on_collection_errors
+    config.option.continue_on_collection_errors = True
+    config.hook.pytest_collection(session=session)
+    config.option.continue_on_collection_errors = keep_going
+    State.items = {}
+    for item in session.items:
+        State.items.setdefault(os.path.realpath(str(item.fspath)), []).append(item)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None:
+        terminal.stats.clear()
+
+
+def run(config, session, work):
+    """One file, as pytest's own main does it; answers with the exit code, and raises what that raises."""
+    session.shouldstop = session.shouldfail = False
+    session.testsfailed = session.testscollected = 0
+    path = work["file"]
+    if State.items is None:
+        config.args = [path]
+        config.option.file_or_dir = [path]
+        if hasattr(config, "args_source"):
+            config.args_source = type(config).ArgsSource.ARGS
+        config.hook.pytest_collection(session=session)
+    else:
+        session.items = State.items.get(os.path.realpath(path), [])
+        session.testscollected = len(session.items)
+        for report in State.reports:
+            if is_about(report.nodeid, os.path.realpath(path), config):
+                config.hook.pytest_collectreport(report=report)
+    wanted = work.get("cases")
+    if wanted is not None:
+        session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]
+    config.hook.pytest_runtestloop(session=session)
+    if session.testsfailed:
+        return ExitCode.TESTS_FAILED
+    if session.testscollected == 0:
+        return ExitCode.NO_TESTS_COLLECTED
+    return ExitCode.OK
+
+
+def guarded(config, session, work):
+    """Runs one file of many: the exit code, and whether this process can go on."""
+    try:
+        return run(config, session, work), True
+    except UsageError as error:
+        for text in error.args:
+            sys.stderr.write("ERROR: %s\n" % text)
+        return ExitCode.USAGE_ERROR, True
+    except session.Failed:
+        return ExitCode.TESTS_FAILED, True
+    except session.Interrupted as error:
+        sys.stderr.write("!!! %s\n" % error)
+        return ExitCode.INTERRUPTED, True
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        sys.stderr.write("!!! %r\n" % error)
+        code = getattr(error, "returncode", None)
+        return ExitCode.INTERRUPTED if code is None else code, False
+    except BaseException:
+        config.notify_exception(pytest.ExceptionInfo.from_current(), config.option)
+        return ExitCode.INTERNAL_ERROR, False
+
+
+def is_about(nodeid, path, config):
+    """True if what could not be collected is that file, a part of it, or a folder around it."""
+    place = os.path.realpath(os.path.join(str(config.rootdir), nodeid.split("::")[0]))
+    return path == place or path.startswith(place + os.sep)
+
+
+class After:
+    """Stands for the next file's first test: what belongs to the whole session is kept."""
+
+    def __init__(self, session):
+        self.session = session
+
+    def listchain(self):
+        return [self.session]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    if not SPEC.get("keep") or session.config.option.collectonly:
+        return None
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        raise session.Interrupted("%d error%s during collection" % (session.testsfailed, "s"[: session.testsfailed > 1]))
+    following = session.items[1:] + [After(session)]
+    for item, after in zip(session.items, following):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+    return True
+
+
+def pytest_runtest_logreport(report):
+    if State.worker is None:
+        return
+    case = State.cases.setdefault(report.nodeid, {"outcome": "passed", "duration": 0.0, "message": None})
+    case["duration"] += report.duration
+    outcome = word(report)
+    path, line, _ = report.location
+    about = {"file": path, "line": None if line is None else line + 1}
+    if report.when != "teardown":
+        if RANK.get(outcome, -1) >= RANK[case["outcome"]]:
+            case.update(outcome=outcome, message=message(report))
+        return
+    del State.cases[report.nodeid]
+    State.worker.case(name(report.nodeid), **case, **about)
+    if report.failed:
+        State.worker.case(name(report.nodeid) + " (teardown)", "errored", None, message(report), **about)
+
+
+def pytest_collectreport(report):
+    if report.passed:
+        return
+    if State.worker is None:
+        State.reports.append(report)
+        return
+    outcome = "errored" if report.failed else "skipped"
+    State.worker.case(name(report.nodeid), outcome, None, message(report), report.nodeid.split("::")[0])
+
+
+def name(nodeid):
+    """What the case is called within its file; a file is called as a module, as in pytest's own JUnit report."""
+    path, _, inner = nodeid.partition("::")
+    return inner or (path[:-3] if path.endswith(".py") else path).replace("/", ".")
+
+
+def word(report):
+    """The outcome that this phase of a case makes, if it makes one."""
+    was_expected = hasattr(report, "wasxfail")
+    if report.skipped:
+        return "xfailed" if was_expected else "skipped"
+    if report.failed:
+        return "failed" if report.when == "call" else "errored"
+    if report.passed and report.when == "call":
+        return "xpassed" if was_expected else "passed"
+    return None
+
+
+def message(report):
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        return "%s:%s: %s" % (path, line, reason[9:] if reason.startswith("Skipped: ") else reason)
+    if not report.failed:
+        reason = getattr(report, "wasxfail", "")
+        return reason[8:] if reason.startswith("reason: ") else reason
+    parts = [report.longreprtext]
+    for title, content in report.sections:
+        if content.strip():
+            parts.append("%s\n%s" % (title.center(80, "-"), content.rstrip("\n")))
+    return "\n".join(parts)
