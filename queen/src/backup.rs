@@ -24,6 +24,8 @@ const FORM: u32 = 1;
 /// Names in the archive that are not the data's own.
 const HEAD: &str = "skep-backup.json";
 const MANIFEST: &str = "manifest.json";
+/// The tables of a database on a server.
+const TABLES: &str = "postgres";
 /// Names in a data directory.
 const DATABASE: &str = "skep.db";
 const KEY: &str = "secret.key";
@@ -38,10 +40,30 @@ pub struct Head {
     pub version: String,
     /// When, as Unix milliseconds.
     pub made: i64,
-    /// `sqlite`.
-    pub database: String,
+    /// Its kind.
+    pub database: Kind,
     /// Version of the database's schema.
     pub schema: i64,
+}
+
+/// Where a queen's database is.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// In her data directory.
+    Sqlite,
+    /// On a PostgreSQL server.
+    Postgres,
+}
+
+impl Kind {
+    /// The name of its file in the archive, or of the folder of its tables.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => DATABASE,
+            Self::Postgres => TABLES,
+        }
+    }
 }
 
 /// What must be in the archive.
@@ -65,8 +87,7 @@ pub enum BackupError {
     NoData(PathBuf),
     /// The database is not in the data directory.
     #[error(
-        "{} has a key but no database: if that one is on a PostgreSQL server, take it with pg_dump, and secret.key and git/ \
-         from here (docs/operations.md says how)",
+        "{} has a key but no database: if that one is on a PostgreSQL server, say where with --database or QUEEN_DATABASE",
         .0.display()
     )]
     Elsewhere(PathBuf),
@@ -91,6 +112,17 @@ pub enum BackupError {
         path: PathBuf,
         /// Who made it.
         version: String,
+    },
+    /// It belongs into another kind of database.
+    #[error("{} is of a queen {}", path.display(), match of {
+        Kind::Sqlite => "with her database in the data directory: restore it without --database and QUEEN_DATABASE",
+        Kind::Postgres => "with a PostgreSQL database: say with --database or QUEEN_DATABASE into which empty one it goes",
+    })]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is of.
+        of: Kind,
     },
     /// There is something in the place.
     #[error(

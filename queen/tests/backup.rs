@@ -9,7 +9,7 @@ mod harness;
 use fixture::{event, job_id, lease, row};
 use harness::{Queen, drone::FakeDrone};
 use queen::{
-    backup::{backup, restore},
+    backup::{Kind, backup, restore},
     store::{Batch, SqliteStore, Store},
 };
 use scheduler::{LeaseState, Record};
@@ -57,12 +57,12 @@ async fn small() -> (TempDir, PathBuf) {
     store.close().await;
     drop(store);
     let file = temp.path().join("queen.tar");
-    backup(&temp.path().join("data"), &file).await.unwrap();
+    backup(&temp.path().join("data"), None, &file).await.unwrap();
     (temp, file)
 }
 
 async fn refusal(file: &Path, data: &Path, force: bool) -> String {
-    restore(file, data, force).await.unwrap_err().to_string()
+    restore(file, data, None, force).await.unwrap_err().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,10 +126,10 @@ async fn everything_comes_back_that_was_there_while_the_queen_went_on() {
         }
     });
     let file = temp.path().join("queen.tar");
-    let made = backup(&data, &file).await.unwrap();
+    let made = backup(&data, None, &file).await.unwrap();
     over.store(true, Ordering::Relaxed);
     let (first, end) = writing.await.unwrap();
-    assert_eq!((made.repositories, made.head.database.as_str()), (1, "sqlite"));
+    assert_eq!((made.repositories, made.head.database), (1, Kind::Sqlite));
     assert_eq!(made.bytes, fs::metadata(&file).unwrap().len());
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(names(temp.path()), ["queen.tar", "tree"], "no draft is left");
@@ -139,7 +139,7 @@ async fn everything_comes_back_that_was_there_while_the_queen_went_on() {
     queen.stop().await;
 
     let to = temp.path().join("new/data");
-    let put = restore(&file, &to, false).await.unwrap();
+    let put = restore(&file, &to, None, false).await.unwrap();
     assert_eq!((put.aside, put.head), (None, made.head));
     assert_eq!(names(&to), ["git", "queen.lock", "secret.key", "skep.db"]);
     let again = Queen::start_with(|config| config.data = to.clone()).await;
@@ -214,9 +214,9 @@ async fn the_copy_is_small_and_gives_back_what_is_removed_from_it() {
     drop(store);
     let size = |dir: &Path| fs::metadata(dir.join("skep.db")).unwrap().len();
     let file = temp.path().join("queen.tar");
-    backup(&data, &file).await.unwrap();
+    backup(&data, None, &file).await.unwrap();
     let to = temp.path().join("restored");
-    restore(&file, &to, false).await.unwrap();
+    restore(&file, &to, None, false).await.unwrap();
     assert!(size(&to) <= size(&data), "{} {}", size(&to), size(&data));
     let store = SqliteStore::open(&to).await.unwrap();
     let all = queen::store::Oldest {
@@ -241,12 +241,12 @@ async fn the_copy_is_small_and_gives_back_what_is_removed_from_it() {
 async fn what_is_there_is_never_written_over() {
     let (temp, file) = small().await;
     let data = temp.path().join("data");
-    let error = backup(&data, &file).await.unwrap_err().to_string();
+    let error = backup(&data, None, &file).await.unwrap_err().to_string();
     assert!(
         error.ends_with("queen.tar is there already: choose another name, or remove it first"),
         "{error}"
     );
-    let error = backup(&temp.path().join("nothing"), &temp.path().join("x.tar"))
+    let error = backup(&temp.path().join("nothing"), None, &temp.path().join("x.tar"))
         .await
         .unwrap_err()
         .to_string();
@@ -254,7 +254,7 @@ async fn what_is_there_is_never_written_over() {
         error.ends_with("nothing holds no queen's data: give her data directory with --data"),
         "{error}"
     );
-    let error = backup(&data, &temp.path().join("no/such/folder/x.tar"))
+    let error = backup(&data, None, &temp.path().join("no/such/folder/x.tar"))
         .await
         .unwrap_err()
         .to_string();
@@ -263,12 +263,12 @@ async fn what_is_there_is_never_written_over() {
     let elsewhere = temp.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::write(elsewhere.join("secret.key"), [0; 32]).unwrap();
-    let error = backup(&elsewhere, &temp.path().join("x.tar"))
+    let error = backup(&elsewhere, None, &temp.path().join("x.tar"))
         .await
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("has a key but no database") && error.contains("pg_dump"),
+        error.contains("has a key but no database") && error.contains("say where with --database"),
         "{error}"
     );
 
@@ -286,7 +286,7 @@ async fn what_is_there_is_never_written_over() {
     store.close().await;
     drop(store);
 
-    let aside = restore(&file, &data, true).await.unwrap().aside.unwrap();
+    let aside = restore(&file, &data, None, true).await.unwrap().aside.unwrap();
     assert!(aside.starts_with(&data));
     let jobs = async |dir: &Path| {
         let store = SqliteStore::open(dir).await.unwrap();
@@ -297,7 +297,7 @@ async fn what_is_there_is_never_written_over() {
     };
     assert_eq!(jobs(&data).await, (true, false));
     assert_eq!(jobs(&aside).await, (true, true), "put aside, and whole");
-    let other = restore(&file, &data, true).await.unwrap().aside.unwrap();
+    let other = restore(&file, &data, None, true).await.unwrap().aside.unwrap();
     assert_ne!(aside, other);
     assert!(aside.join("skep.db").exists() && other.join("skep.db").exists());
 }
@@ -383,7 +383,7 @@ async fn a_restore_that_was_killed_is_noticed_and_done_again() {
     let error = SqliteStore::open(&data).await.unwrap_err().to_string();
     assert!(error.contains("was broken off: run `queen restore` again"), "{error}");
     assert!(!data.join("skep.db").exists(), "no new database is begun");
-    restore(&file, &data, false).await.unwrap();
+    restore(&file, &data, None, false).await.unwrap();
     assert!(!data.join("restore.unfinished").exists() && !data.join("restore.new").exists());
     assert!(data.join("before-restore-x/skep.db").exists());
     let store = SqliteStore::open(&data).await.unwrap();
@@ -394,7 +394,7 @@ async fn a_restore_that_was_killed_is_noticed_and_done_again() {
 async fn tokens_go_on_behind_all_that_were_given_out_after_the_backup() {
     let (temp, file) = small().await;
     let to = temp.path().join("to");
-    restore(&file, &to, false).await.unwrap();
+    restore(&file, &to, None, false).await.unwrap();
     let next = async |dir: &Path| {
         let store = SqliteStore::open(dir).await.unwrap();
         store.restore().await.unwrap().jobs[0].row.next_token.0

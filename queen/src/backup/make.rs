@@ -4,17 +4,19 @@
 //! them, so every work tree that a job of that moment needs is in the backup. What was handed over later may be in it too,
 //! and is of no harm.
 
-use super::{BackupError, DATABASE, FORM, GIT, Head, KEY, archive::Writer, at, sync_dir};
+use super::{BackupError, DATABASE, FORM, GIT, Head, KEY, Kind, archive::Writer, at, sync_dir};
 use crate::{
     clock,
     git_http::{self, GitHttpError},
     repositories::{Repositories, backup_lock},
-    store,
+    store::{self, Address},
 };
 use rustix::fs::{FlockOperation, flock};
 use shared::Project;
 use std::{
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -29,16 +31,16 @@ pub struct Made {
     pub repositories: usize,
 }
 
-/// Writes everything of the queen whose data is in `data` to `file`, which must not be there yet.
+/// Writes everything of the queen whose data is in `data`, and whose database is at `server` or there too, to `file`,
+/// which must not be there yet.
 ///
 /// Beside it there must be room for a copy of the database as long as this takes.
-pub async fn backup(data: &Path, file: &Path) -> Result<Made, BackupError> {
-    let database = data.join(DATABASE);
-    if !database.is_file() {
-        return Err(match data.join(KEY).is_file() {
-            true => BackupError::Elsewhere(data.to_owned()),
-            false => BackupError::NoData(data.to_owned()),
-        });
+pub async fn backup(data: &Path, server: Option<&Address>, file: &Path) -> Result<Made, BackupError> {
+    let (database, key) = (data.join(DATABASE), data.join(KEY));
+    match (key.is_file(), server.is_some() || database.is_file()) {
+        (true, true) => {}
+        (true, false) => return Err(BackupError::Elsewhere(data.to_owned())),
+        (false, _) => return Err(BackupError::NoData(data.to_owned())),
     }
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
@@ -55,15 +57,21 @@ pub async fn backup(data: &Path, file: &Path) -> Result<Made, BackupError> {
     });
     let lock = finished(lock.await).map_err(at(data))?;
     let draft = Draft::new(file)?;
-    let schema = store::copy_sqlite(&database, &draft.database).await?;
+    let (kind, schema) = match server {
+        None => (Kind::Sqlite, store::copy_sqlite(&database, &draft.database).await?),
+        Some(server) => {
+            let tables = draft.tables()?;
+            (Kind::Postgres, store::copy_postgres(server, data, &tables).await?)
+        }
+    };
     let head = Head {
         form: FORM,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         made: clock::now().0,
-        database: "sqlite".to_owned(),
+        database: kind,
         schema,
     };
-    let (key, to) = (data.join(KEY), file.to_owned());
+    let to = file.to_owned();
     let written = tokio::task::spawn_blocking(move || {
         let _lock = lock;
         Ok(write(head, &key, &to, &repositories, &draft))
@@ -78,7 +86,7 @@ fn finished<T>(task: Result<io::Result<T>, tokio::task::JoinError>) -> io::Resul
 fn write(head: Head, key: &Path, file: &Path, repositories: &Repositories, draft: &Draft) -> Result<Made, BackupError> {
     let mut writer = Writer::create(&draft.archive)?;
     writer.head(&head)?;
-    writer.add_file(DATABASE, &draft.database)?;
+    add_database(&mut writer, head.database, &draft.database)?;
     writer.add_file(KEY, key)?;
     let projects = repositories.projects().map_err(at(repositories.root()))?;
     let mut count = 0;
@@ -93,6 +101,18 @@ fn write(head: Head, key: &Path, file: &Path, repositories: &Repositories, draft
         bytes,
         repositories: count,
     })
+}
+
+fn add_database(writer: &mut Writer, kind: Kind, from: &Path) -> Result<(), BackupError> {
+    if from.is_file() {
+        return writer.add_file(kind.name(), from);
+    }
+    for entry in fs::read_dir(from).map_err(at(from))? {
+        let entry = entry.map_err(at(from))?;
+        let name = format!("{}/{}", kind.name(), entry.file_name().to_string_lossy());
+        writer.add_file(&name, &entry.path())?;
+    }
+    Ok(())
 }
 
 /// Adds a repository as it is now: its refs first, then all objects, which hold whatever those refs lead to. False if it
@@ -138,6 +158,7 @@ fn add_repository(writer: &mut Writer, repositories: &Repositories, project: &Pr
 struct Draft {
     folder: PathBuf,
     archive: PathBuf,
+    /// A file, or a folder of tables.
     database: PathBuf,
 }
 
@@ -162,9 +183,20 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Makes the place for a database of tables.
+    fn tables(&self) -> Result<PathBuf, BackupError> {
+        let made = DirBuilder::new().mode(0o700).create(&self.database);
+        made.map_err(at(&self.database))?;
+        Ok(self.database.clone())
+    }
+
     fn clear(&self) -> io::Result<()> {
         for path in [&self.archive, &self.database] {
-            match fs::remove_file(path) {
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(path),
+                false => fs::remove_file(path),
+            };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }

@@ -3,11 +3,11 @@
 //! Everything is unpacked beside what is there and checked before anything is touched. Then what is there is put aside,
 //! never removed, and the new takes its place; a mark says so meanwhile, and a queen does not start over it.
 
-use super::{BackupError, DATABASE, FORM, GIT, Head, KEY, archive, at, sync_dir};
+use super::{BackupError, DATABASE, FORM, GIT, Head, KEY, Kind, archive, at, sync_dir};
 use crate::{
     clock, git_http,
     repositories::Repositories,
-    store::{self, Home, RESTORING},
+    store::{self, Address, Home, RESTORING},
 };
 use std::{
     fs::{self, DirBuilder, File},
@@ -30,12 +30,19 @@ pub struct Put {
     pub aside: Option<PathBuf>,
 }
 
-/// Puts the backup in `file` into the data directory `data`. What is there already is put aside with `force`, and keeps
-/// the backup out without.
-pub async fn restore(file: &Path, data: &Path, force: bool) -> Result<Put, BackupError> {
-    let (from, to) = (file.to_owned(), data.to_owned());
-    let (draft, head) = apart(file, move || Draft::unpack(&from, &to, force)).await?;
-    store::after_copy_sqlite(&draft.folder.join(DATABASE)).await?;
+/// Puts the backup in `file` into the data directory `data`, and its database into the empty one at `server` if it is of
+/// that kind. What is in the directory already is put aside with `force`, and keeps the backup out without.
+pub async fn restore(file: &Path, data: &Path, server: Option<&Address>, force: bool) -> Result<Put, BackupError> {
+    let (from, to, served) = (file.to_owned(), data.to_owned(), server.is_some());
+    let (draft, head) = apart(file, move || Draft::unpack(&from, &to, served, force)).await?;
+    let database = draft.folder.join(head.database.name());
+    match server {
+        None => store::after_copy_sqlite(&database).await?,
+        // From when the server has it, what is in the directory does not belong to that any more.
+        Some(server) => {
+            store::put_back_postgres(server, &database, head.schema, || draft.mark().map(drop)).await?;
+        }
+    }
     let aside = apart(data, move || draft.put()).await?;
     Ok(Put { head, aside })
 }
@@ -57,16 +64,23 @@ struct Draft {
 }
 
 impl Draft {
-    fn unpack(file: &Path, data: &Path, force: bool) -> Result<(Self, Head), BackupError> {
+    fn unpack(file: &Path, data: &Path, served: bool, force: bool) -> Result<(Self, Head), BackupError> {
         let head = archive::head(file)?;
-        if head.form > FORM || head.schema > store::newest_sqlite() {
+        if (head.database == Kind::Postgres) != served {
+            return Err(BackupError::OtherKind {
+                path: file.to_owned(),
+                of: head.database,
+            });
+        }
+        let known = match head.database {
+            Kind::Sqlite => store::newest_sqlite(),
+            Kind::Postgres => store::newest_postgres(),
+        };
+        if head.form > FORM || head.schema > known {
             return Err(BackupError::Newer {
                 path: file.to_owned(),
                 version: head.version,
             });
-        }
-        if head.database != "sqlite" {
-            return Err(archive::bad(file, &format!("it is of a {} database", head.database)));
         }
         let home = Home::lock(data)?;
         let occupied = PARTS.iter().any(|part| data.join(part).exists());
@@ -85,8 +99,8 @@ impl Draft {
             .create(&draft.folder)
             .map_err(at(&draft.folder))?;
         archive::unpack(file, &draft.folder)?;
-        for needed in [DATABASE, KEY] {
-            if !draft.folder.join(needed).is_file() {
+        for needed in [head.database.name(), KEY] {
+            if !draft.folder.join(needed).exists() {
                 return Err(archive::bad(file, &format!("it has no {needed}")));
             }
         }
@@ -99,13 +113,19 @@ impl Draft {
         Ok((draft, head))
     }
 
-    /// Puts what is there aside and takes its place; answers where it was put.
-    fn put(self) -> Result<Option<PathBuf>, BackupError> {
+    /// Says that the data directory is neither the old nor the new.
+    fn mark(&self) -> Result<PathBuf, BackupError> {
         let mark = self.data.join(RESTORING);
         File::create(&mark)
             .and_then(|mark| mark.sync_all())
             .map_err(at(&mark))?;
         sync_dir(&self.data)?;
+        Ok(mark)
+    }
+
+    /// Puts what is there aside and takes its place; answers where it was put.
+    fn put(self) -> Result<Option<PathBuf>, BackupError> {
+        let mark = self.mark()?;
         let aside = put_aside(&self.data)?;
         for part in PARTS {
             rename(&self.folder.join(part), &self.data.join(part))?;

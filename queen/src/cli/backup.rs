@@ -1,6 +1,9 @@
 //! `queen backup` and `queen restore`: everything of a queen in one file, and back.
 
-use super::{Failure, Global, complain, exit, say, say_json, serve::data_dir};
+use super::{
+    Failure, Global, complain, exit, say, say_json,
+    serve::{data_dir, database},
+};
 use clap::Args;
 use queen::backup;
 use serde_json::json;
@@ -14,6 +17,15 @@ pub struct BackupArgs {
     /// The queen's data directory; she may run meanwhile [default: ~/.local/share/skep/queen]
     #[arg(long, value_name = "DIR", env = "QUEEN_DATA")]
     data: Option<PathBuf>,
+    /// The queen's PostgreSQL database, if she has one
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "QUEEN_DATABASE",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    database: Option<String>,
 }
 
 /// Flags of `queen restore`.
@@ -24,6 +36,15 @@ pub struct RestoreArgs {
     /// Data directory to put it into; no queen may run there [default: ~/.local/share/skep/queen]
     #[arg(long, value_name = "DIR", env = "QUEEN_DATA")]
     data: Option<PathBuf>,
+    /// An empty PostgreSQL database, for the backup of a queen that has one
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "QUEEN_DATABASE",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    database: Option<String>,
     /// Put aside what is in the data directory already; nothing of it is removed
     #[arg(long, env = "QUEEN_FORCE")]
     force: bool,
@@ -32,7 +53,10 @@ pub struct RestoreArgs {
 /// Writes a backup.
 pub async fn backup(global: &Global, args: BackupArgs) -> Result<u8, Failure> {
     let data = data_dir(args.data)?;
-    let made = backup::backup(&data, &args.file).await.map_err(failed)?;
+    let server = database(args.database.as_deref())?;
+    let made = backup::backup(&data, server.as_ref(), &args.file)
+        .await
+        .map_err(failed)?;
     if global.json {
         say_json(&json!({
             "file": args.file, "bytes": made.bytes, "repositories": made.repositories, "backup": made.head,
@@ -52,7 +76,9 @@ pub async fn backup(global: &Global, args: BackupArgs) -> Result<u8, Failure> {
 /// Puts a backup back.
 pub async fn restore(global: &Global, args: RestoreArgs) -> Result<u8, Failure> {
     let data = data_dir(args.data)?;
-    let put = backup::restore(&args.file, &data, args.force).await.map_err(failed)?;
+    let server = database(args.database.as_deref())?;
+    let put = backup::restore(&args.file, &data, server.as_ref(), args.force);
+    let put = put.await.map_err(failed)?;
     if global.json {
         say_json(&json!({"data": data, "aside": put.aside, "backup": put.head}))?;
     } else {

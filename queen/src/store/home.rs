@@ -61,12 +61,11 @@ impl Home {
     /// new database is to keep as its check.
     pub fn sealer(&self, check: Option<&[u8]>) -> Result<(Sealer, Option<Vec<u8>>), StoreError> {
         let path = self.dir.join(KEY);
-        let bad = |message: &str| at(&path)(io::Error::new(io::ErrorKind::InvalidData, message));
         let key = match (read_key(&path).map_err(at(&path))?, check) {
             (Some(key), _) => key,
             (None, None) => make_key(&path).map_err(at(&path))?,
             (None, Some(_)) => {
-                return Err(bad(
+                return Err(bad(&path)(
                     "the key of this database is gone: put it back from a backup, or give another data directory",
                 ));
             }
@@ -75,7 +74,9 @@ impl Home {
         match check {
             Some(check) => {
                 sealer.open(KEY_CHECK, check).map_err(|_| {
-                    bad("this is not the key that the database was written with: put that one back from a backup")
+                    bad(&path)(
+                        "this is not the key that the database was written with: put that one back from a backup",
+                    )
                 })?;
                 Ok((sealer, None))
             }
@@ -87,6 +88,23 @@ impl Home {
             }
         }
     }
+}
+
+/// Fails unless the key in the data directory `dir`, which may be in use, is the one of the database with this `check`.
+pub fn fits(dir: &Path, check: &[u8]) -> Result<(), StoreError> {
+    let path = dir.join(KEY);
+    let key = read_key(&path).map_err(at(&path))?;
+    match key.map(|key| Sealer::new(&key).open(KEY_CHECK, check)) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(bad(&path)(
+            "this is not the key that the database was written with: give the data directory that belongs to it",
+        )),
+    }
+}
+
+fn bad(path: &Path) -> impl FnOnce(&str) -> StoreError + use<> {
+    let at = at(path);
+    move |message| at(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
 /// Says which file an error is of.

@@ -18,7 +18,9 @@ mod value;
 pub use estimate::Learned;
 pub use home::{Home, RESTORING};
 pub use model::*;
-pub use postgres::{Address, PgStore};
+pub use postgres::{
+    Address, PgStore, copy as copy_postgres, newest_known as newest_postgres, put_back as put_back_postgres,
+};
 pub use sqlite::{SqliteStore, after_copy as after_copy_sqlite, copy as copy_sqlite, newest_known as newest_sqlite};
 
 use async_trait::async_trait;
@@ -29,6 +31,10 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// Leases that a drone may still hold were given out after a backup was made. Once it is put back, the tokens of unfinished
+/// jobs go on so far behind those, so that none of them is ever given out again.
+const FAR: i64 = 1_000_000_000;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

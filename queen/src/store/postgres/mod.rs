@@ -3,10 +3,11 @@
 //! The data directory has the key and the lock, the database everything else. Every write is one transaction in a task
 //! of its own, so that a caller who is dropped never leaves one half-way (and never poisons its connection). Read next:
 //! `session` (the right to write), `open`, then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`,
-//! `events`, `history`, `access`, `restore`, `retention`.
+//! `events`, `history`, `access`, `restore`, `retention`, `copy`.
 
 mod access;
 mod address;
+mod copy;
 mod events;
 mod history;
 mod jobs;
@@ -24,6 +25,8 @@ mod write;
 mod server;
 
 pub use address::Address;
+pub use copy::{copy, put_back};
+pub use open::newest_known;
 
 use super::{
     AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastRun, Removed, Restored, Store, StoreError,

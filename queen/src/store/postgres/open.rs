@@ -14,7 +14,7 @@ use crate::store::{
 };
 use sqlx::{
     ConnectOptions, Executor, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     postgres::{PgConnection, PgPool, PgPoolOptions},
 };
 use std::{path::Path, time::Duration};
@@ -66,34 +66,27 @@ pub async fn open(dir: &Path, address: &Address) -> Result<Opened, StoreError> {
 
 async fn prepare(writer: &Writer, session: &mut Session, home: &Home) -> Result<Sealer, StoreError> {
     let sql = &mut session.sql;
-    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *sql).await?;
-    if encoding != "UTF8" {
-        return Err(StoreError::Server {
-            place: writer.address().place().to_owned(),
-            why: format!("its texts are in {encoding}"),
-            advice: "make one with `createdb --encoding=UTF8 --template=template0`".into(),
-        });
-    }
+    utf8(sql, writer.address()).await?;
     let found = version(sql).await?;
-    let known = MIGRATIONS.iter().map(|step| step.0).max().unwrap_or(0);
+    let known = newest_known();
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
     if found > 0 {
         own(writer, sql).await?;
     }
-    migrator()
-        .run_direct(None, &mut *sql, false)
-        .await
-        .map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => error,
-            other => other.into(),
-        })?;
+    migrate(sql, None).await?;
     own(writer, sql).await?;
     sealer(home, sql).await
 }
 
-async fn version(sql: &mut PgConnection) -> Result<i64, StoreError> {
+/// The newest schema that this program knows.
+pub fn newest_known() -> i64 {
+    MIGRATIONS.iter().map(|step| step.0).max().unwrap_or(0)
+}
+
+/// The schema that a database has; 0 if it has none.
+pub async fn version(sql: &mut PgConnection) -> Result<i64, StoreError> {
     let versioned: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *sql)
         .await?;
@@ -104,11 +97,31 @@ async fn version(sql: &mut PgConnection) -> Result<i64, StoreError> {
     Ok(newest.fetch_one(sql).await?)
 }
 
-fn migrator() -> Migrator {
+/// Refuses a database that cannot hold every text.
+pub async fn utf8(sql: &mut PgConnection, address: &Address) -> Result<(), StoreError> {
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(sql).await?;
+    match &*encoding {
+        "UTF8" => Ok(()),
+        _ => Err(StoreError::Server {
+            place: address.place().to_owned(),
+            why: format!("its texts are in {encoding}"),
+            advice: "make one with `createdb --encoding=UTF8 --template=template0`".into(),
+        }),
+    }
+}
+
+/// Brings the schema up to the version `to`, or to the newest.
+pub async fn migrate(sql: &mut PgConnection, to: Option<i64>) -> Result<(), StoreError> {
     let steps = MIGRATIONS.iter().map(|&(version, what, sql)| {
         Migration::new(version, what.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    Migrator::with_migrations(steps.collect())
+    let done = Migrator::with_migrations(steps.collect())
+        .run_direct(to, sql, false)
+        .await;
+    Ok(done.map_err(|error| match error {
+        MigrateError::Execute(error) => error,
+        other => other.into(),
+    })?)
 }
 
 /// Writes this queen's name into the database. It waits for a transaction of the owner before, which is its last.

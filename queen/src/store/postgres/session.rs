@@ -17,7 +17,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How long to wait for a server that does not answer, and for another queen that is about to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one write may take before the connection counts as dead.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Streams that are remembered; with more at once they are read again.

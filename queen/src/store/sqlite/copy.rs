@@ -2,7 +2,7 @@
 //! before it is used in the place of what came after it.
 
 use super::open::newest;
-use crate::store::{StoreError, home::at};
+use crate::store::{FAR, StoreError, home::at};
 use sqlx::{
     ConnectOptions, Connection,
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions},
@@ -33,10 +33,6 @@ pub async fn copy(from: &Path, to: &Path) -> Result<i64, StoreError> {
     done?;
     Ok(schema?)
 }
-
-/// Leases that a drone may still hold were given out after the copy was made. The tokens of unfinished jobs go on far
-/// behind those, so that none of them is ever given out again.
-const FAR: i64 = 1_000_000_000;
 
 /// Makes the copy in `path` ready to be the database.
 pub async fn after_copy(path: &Path) -> Result<(), StoreError> {
