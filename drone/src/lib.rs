@@ -13,6 +13,7 @@ mod job;
 pub mod link;
 mod phase;
 pub mod plugin;
+pub mod pool;
 pub mod process;
 pub mod runner;
 mod slots;

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The variable that marks a command's processes: `<pid namespace>.<pid of the drone>.<its start time>.<number>`.
-const MARKER: &str = "SKEP_COMMAND_ID";
+pub const MARKER: &str = "SKEP_COMMAND_ID";
 
 /// The commands that run now: the pid of the first process and the marker of each.
 static RUNNING: Mutex<Option<HashMap<i32, Arc<str>>>> = Mutex::new(None);
@@ -45,9 +45,10 @@ fn running() -> MutexGuard<'static, Option<HashMap<i32, Arc<str>>>> {
 }
 
 /// A command's identity; registered as running until the last clone is dropped.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Id(Arc<Entry>);
 
+#[derive(Debug)]
 struct Entry {
     pid: Pid,
     marker: Arc<str>,
@@ -73,19 +74,32 @@ impl Id {
     }
 }
 
-/// Starts `process` with a marker of its own and registers it.
-pub(super) fn start(process: &mut std::process::Command) -> io::Result<Id> {
-    static PREPARE: Once = Once::new();
+/// A value of [`MARKER`] that no other command has.
+#[must_use]
+pub fn new_marker() -> Arc<str> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("{}{}", *DRONE, NUMBER.fetch_add(1, Ordering::Relaxed)).into()
+}
+
+/// Registers a process that was started elsewhere, leader of its group, whose programs carry `marker`.
+pub(super) fn adopt(pid: Pid, marker: Arc<str>) -> Id {
+    running()
+        .get_or_insert_default()
+        .insert(pid.as_raw_nonzero().get(), marker.clone());
+    Id(Arc::new(Entry { pid, marker }))
+}
+
+/// Starts `process` with a marker of its own and registers it; with the end of its standard input, if that is a pipe.
+pub(super) fn start(process: &mut std::process::Command) -> io::Result<(Id, Option<OwnedFd>)> {
+    static PREPARE: Once = Once::new();
     PREPARE.call_once(prepare);
-    let marker: Arc<str> = format!("{}{}", *DRONE, NUMBER.fetch_add(1, Ordering::Relaxed)).into();
+    let marker = new_marker();
     process.env(MARKER, &*marker);
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    let child = process.spawn()?;
+    let mut child = process.spawn()?;
     let raw = i32::try_from(child.id()).unwrap_or(0);
     let pid = Pid::from_raw(raw).ok_or_else(|| io::Error::other("the system gave a process without a pid"))?;
-    running().get_or_insert_default().insert(raw, marker.clone());
-    Ok(Id(Arc::new(Entry { pid, marker })))
+    Ok((adopt(pid, marker), child.stdin.take().map(OwnedFd::from)))
 }
 
 /// Makes this process the one that orphans of its commands fall to.

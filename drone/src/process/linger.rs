@@ -14,9 +14,9 @@ const KILL_TIME: Duration = Duration::from_millis(500);
 const ROUNDS: u32 = 20;
 
 /// Stops everything that is left of the command. `pipes`: the inodes of its output.
-pub(super) async fn stop(id: &Id, pipes: [u64; 2], grace: Duration) {
+pub(super) async fn stop(id: &Id, pipes: Vec<u64>, grace: Duration) {
     for round in 0..ROUNDS {
-        let left = search(id, pipes).await;
+        let left = search(id, &pipes).await;
         if left.is_empty() {
             return;
         }
@@ -30,14 +30,14 @@ pub(super) async fn stop(id: &Id, pipes: [u64; 2], grace: Duration) {
         // Late: the next round looks again.
         let _ = tokio::time::timeout(time, all_gone(left)).await;
     }
-    let left: Vec<_> = search(id, pipes).await.into_iter().map(|kin| kin.pid).collect();
+    let left: Vec<_> = search(id, &pipes).await.into_iter().map(|kin| kin.pid).collect();
     if !left.is_empty() {
         tracing::warn!(pids = ?left, "processes of a command could not be killed; do they run as another user?");
     }
 }
 
-async fn search(id: &Id, pipes: [u64; 2]) -> Vec<Kin> {
-    let id = id.clone();
+async fn search(id: &Id, pipes: &[u64]) -> Vec<Kin> {
+    let (id, pipes) = (id.clone(), pipes.to_vec());
     tokio::task::spawn_blocking(move || kin::find(&id, &pipes))
         .await
         .unwrap_or_default()

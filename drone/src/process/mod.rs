@@ -1,7 +1,8 @@
 //! Commands: one process group each, its output as it comes, and the certainty that nothing of it is left.
 //!
 //! Owns starting (`spawn.rs`), reading (`output.rs`), masking ([`mask`]), reaping (`reap.rs`), and the search for what
-//! is left (`kin.rs`, `linger.rs`). Must not know jobs, phases, runners or the queen. Read next: [`run`].
+//! is left (`kin.rs`, `linger.rs`). Must not know jobs, phases, runners, the pool or the queen. Read next: [`run`], for a
+//! command from start to end; the pool, whose processes outlive a single task, is built of the same pieces.
 
 pub mod mask;
 
@@ -13,15 +14,17 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 
-pub use kin::kill_orphans;
+pub use kin::{MARKER, kill_orphans, new_marker};
 pub use mask::Mask;
+pub use reap::{Child, Exit};
 pub use spawn::{is_executable, is_on_path};
 
+pub(crate) use output::{Pipe, Reader};
+pub(crate) use spawn::{Started, start};
+
 use crate::clock;
-use output::{Pipe, Reader};
-use reap::{Child, Exit};
 use rustix::process::Signal;
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
@@ -229,10 +232,10 @@ pub async fn run(
         return Ok(Ended::unstarted());
     }
     let start = clock::instant();
-    let mut started = spawn::start(&command)?;
+    let mut started = spawn::start(&command, Stdio::null())?;
     let pipes = [Pipe::new(started.stdout), Pipe::new(started.stderr)];
     let reader = |stream, pipe: &Pipe| {
-        Reader::new(stream, pipe, mask.stream(), output).map_err(|source| SpawnError::Limit {
+        Reader::new(stream, pipe, mask.stream()).map_err(|source| SpawnError::Limit {
             program: command.program.clone(),
             source,
         })
@@ -243,16 +246,14 @@ pub async fn run(
     let ending = async {
         let (exit, stopped) = until_exit(&mut started.child, &command, cancel).await;
         let wall = clock::instant() - start;
-        if pipes.iter().any(Pipe::is_held) || kin::may_linger(&started.child.id) {
-            let short = command.grace.min(linger::SHORT_GRACE);
-            let grace = if stopped.is_some() { command.grace } else { short };
-            linger::stop(&started.child.id, [pipes[0].inode(), pipes[1].inode()], grace).await;
-        }
+        let short = command.grace.min(linger::SHORT_GRACE);
+        let grace = if stopped.is_some() { command.grace } else { short };
+        end_kin(&started.child, &pipes, grace).await;
         last_call.cancel();
         (exit, stopped, wall)
     };
     let (_, stderr_tail, (exit, stopped, wall)) =
-        tokio::join!(stdout.read(&last_call), stderr.read(&last_call), ending);
+        tokio::join!(stdout.read(output, &last_call), stderr.read(output, &last_call), ending);
     Ok(Ended {
         code: exit.code,
         signal: exit.signal,
@@ -263,6 +264,13 @@ pub async fn run(
         peak_memory: exit.peak_memory,
         stderr_tail,
     })
+}
+
+/// Ends whatever is left of a command whose first process has ended: TERM, and KILL after `grace`.
+pub(crate) async fn end_kin(child: &Child, pipes: &[Pipe], grace: Duration) {
+    if pipes.iter().any(Pipe::is_held) || kin::may_linger(child.id()) {
+        linger::stop(child.id(), pipes.iter().map(Pipe::inode).collect(), grace).await;
+    }
 }
 
 /// Watches a descriptor for being readable.

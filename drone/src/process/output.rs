@@ -1,7 +1,7 @@
 //! Reads one stream of a command and passes it on in batches.
 //!
 //! A batch goes out when it is full, or 20 ms after its first byte: one timer for each batch, none while nothing is
-//! written. A full channel stops the reading, so that the pipe fills and the command waits. Must not know processes.
+//! written. Who asks for no more stops the reading, so that the pipe fills and the command waits. Must not know processes.
 
 use super::{Output, Stream, mask::MaskStream};
 use rustix::{
@@ -18,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 const BATCH_TIME: Duration = Duration::from_millis(20);
 /// Bytes read at once.
 const READ: usize = 32 * 1024;
-/// The most bytes that are read after the last call: what a pipe can hold.
+/// The most bytes that are read without waiting: what a pipe can hold.
 const LEFT_OVER: usize = 1024 * 1024;
-/// The most bytes that [`Reader::read`] answers with.
+/// The most bytes that [`Reader::tail`] has.
 const TAIL: usize = 8 * 1024;
 
 /// The reading end of a pipe, shared with whoever asks if it is still held open.
 #[derive(Clone)]
-pub(super) struct Pipe(Arc<OwnedFd>);
+pub(crate) struct Pipe(Arc<OwnedFd>);
 
 impl Pipe {
     pub fn new(fd: OwnedFd) -> Self {
@@ -46,102 +46,160 @@ impl Pipe {
     }
 }
 
-pub(super) struct Reader {
+/// Reads a pipe to its end, in pieces.
+pub(crate) struct Reader {
     stream: Stream,
     pipe: AsyncFd<Arc<OwnedFd>>,
     mask: MaskStream,
-    output: mpsc::Sender<Output>,
+    /// Room for a read; none before the first one.
+    buffer: Vec<u8>,
     batch: String,
+    /// When the batch goes out; absent while it is empty.
+    due: Option<Pin<Box<Sleep>>>,
+    over: bool,
     tail: String,
 }
 
 impl Reader {
-    pub fn new(stream: Stream, pipe: &Pipe, mask: MaskStream, output: &mpsc::Sender<Output>) -> io::Result<Self> {
+    pub fn new(stream: Stream, pipe: &Pipe, mask: MaskStream) -> io::Result<Self> {
         rustix::fs::fcntl_setfl(&pipe.0, OFlags::NONBLOCK)?;
         Ok(Self {
             stream,
             pipe: super::watch(pipe.0.clone())?,
             mask,
-            output: output.clone(),
+            buffer: Vec::new(),
             batch: String::new(),
+            due: None,
+            over: false,
             tail: String::new(),
         })
     }
 
+    /// The last bytes of standard error that were handed out.
+    pub fn tail(&self) -> &str {
+        &self.tail
+    }
+
     /// Reads to the end and answers with the last bytes of the text. After `last_call` the end is where the pipe is
     /// empty: somebody that nobody could kill may hold it open for ever.
-    pub async fn read(mut self, last_call: &CancellationToken) -> String {
-        let mut buffer = Vec::new();
-        let mut due: Option<Pin<Box<Sleep>>> = None;
-        let mut left_over = LEFT_OVER;
+    pub async fn read(mut self, output: &mpsc::Sender<Output>, last_call: &CancellationToken) -> String {
         loop {
-            let mut ready = tokio::select! {
+            let piece = tokio::select! {
                 biased;
-                () = async { due.as_mut().expect("guarded").await }, if due.is_some() => {
-                    due = None;
-                    self.send(true).await;
-                    continue;
-                }
-                ready = self.pipe.readable() => match ready {
-                    Ok(guard) => Some(guard),
-                    Err(_) => break,
-                },
-                () = last_call.cancelled() => None,
+                piece = self.next() => piece,
+                () = last_call.cancelled() => break,
             };
-            buffer.resize(READ, 0);
-            let read = rustix::io::read(self.pipe.get_ref(), &mut buffer[..]);
-            if let (Err(Errno::AGAIN), Some(guard)) = (read, &mut ready) {
-                guard.clear_ready();
-            }
-            match read {
-                Ok(0) => break,
-                Ok(length) => {
-                    self.batch.push_str(&self.mask.push(&buffer[..length]));
-                    self.send(false).await;
-                    if last_call.is_cancelled() {
-                        left_over = left_over.saturating_sub(length);
-                    }
-                    if left_over == 0 {
-                        break;
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    if last_call.is_cancelled() {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, stream = ?self.stream, "a command's output could not be read any more");
-                    break;
-                }
-            }
-            if self.batch.is_empty() {
-                due = None;
-            } else if due.is_none() {
-                due = Some(Box::pin(tokio::time::sleep(BATCH_TIME)));
-            }
+            let Some(piece) = piece else { return self.tail };
+            // Nobody listens any more: the command still gets rid of its output.
+            let _ = output.send(piece).await;
         }
-        let rest = self.mask.finish();
-        self.batch.push_str(&rest);
-        self.send(true).await;
+        for piece in self.rest() {
+            let _ = output.send(piece).await;
+        }
         self.tail
     }
 
-    /// Sends what is full of the batch, or all of it.
-    async fn send(&mut self, all: bool) {
-        while self.batch.len() >= TEXT_LIMIT || (all && !self.batch.is_empty()) {
-            let end = self.batch.floor_char_boundary(TEXT_LIMIT);
-            let rest = self.batch.split_off(end);
-            let text = std::mem::replace(&mut self.batch, rest);
-            self.remember(&text);
-            let output = Output {
-                stream: self.stream,
-                text,
+    /// The next piece; nothing at the end. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Output> {
+        loop {
+            if self.over || self.batch.len() >= TEXT_LIMIT {
+                return self.cut();
+            }
+            let mut ready = tokio::select! {
+                biased;
+                () = async { self.due.as_mut().expect("guarded").await }, if self.due.is_some() => return self.cut(),
+                ready = self.pipe.readable() => match ready {
+                    Ok(guard) => guard,
+                    Err(_) => {
+                        self.finish();
+                        continue;
+                    }
+                },
             };
-            // Nobody listens any more: the command still gets rid of its output.
-            let _ = self.output.send(output).await;
+            self.buffer.resize(READ, 0);
+            match rustix::io::read(ready.get_inner(), &mut self.buffer[..]) {
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                read => {
+                    drop(ready);
+                    self.take(read);
+                }
+            }
+            if self.due.is_none() && !self.batch.is_empty() {
+                self.due = Some(Box::pin(tokio::time::sleep(BATCH_TIME)));
+            }
         }
+    }
+
+    /// What has been written by now, without waiting. What may be the beginning of a secret is held back.
+    pub fn now(&mut self) -> Vec<Output> {
+        let mut pieces = Vec::new();
+        let mut left = LEFT_OVER;
+        self.buffer.resize(READ, 0);
+        while !self.over && left > 0 {
+            match rustix::io::read(self.pipe.get_ref(), &mut self.buffer[..]) {
+                Err(Errno::AGAIN) => break,
+                read => {
+                    left = left.saturating_sub(read.unwrap_or(0));
+                    self.take(read);
+                }
+            }
+            while self.batch.len() >= TEXT_LIMIT {
+                pieces.extend(self.cut());
+            }
+        }
+        while let Some(piece) = self.cut() {
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    /// Like [`Self::now`], and nothing more is read: what was held back comes too.
+    pub fn rest(&mut self) -> Vec<Output> {
+        let mut pieces = self.now();
+        self.finish();
+        while let Some(piece) = self.cut() {
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    /// Takes so many bytes out of the buffer.
+    fn take(&mut self, read: Result<usize, Errno>) {
+        match read {
+            Ok(0) => self.finish(),
+            Ok(length) => self.batch.push_str(&self.mask.push(&self.buffer[..length])),
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                tracing::warn!(%error, stream = ?self.stream, "a command's output could not be read any more");
+                self.finish();
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.over {
+            self.over = true;
+            let rest = self.mask.finish();
+            self.batch.push_str(&rest);
+        }
+    }
+
+    /// A piece of the batch, as much as fits; nothing if it is empty.
+    fn cut(&mut self) -> Option<Output> {
+        let end = self.batch.floor_char_boundary(TEXT_LIMIT);
+        let rest = self.batch.split_off(end);
+        let text = std::mem::replace(&mut self.batch, rest);
+        if self.batch.is_empty() {
+            self.due = None;
+        }
+        if text.is_empty() {
+            return None;
+        }
+        self.remember(&text);
+        Some(Output {
+            stream: self.stream,
+            text,
+        })
     }
 
     fn remember(&mut self, text: &str) {

@@ -9,40 +9,73 @@ use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::{io::unix::AsyncFd, sync::oneshot};
 
 /// How a process ended and what it used.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Exit {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code; 128+n for a process ended by signal n.
     pub code: i32,
+    /// The signal that ended it.
     pub signal: Option<i32>,
+    /// User and system time, children that it waited for included.
     pub cpu: Duration,
+    /// Peak resident memory in bytes, of the largest process that it waited for.
     pub peak_memory: u64,
+}
+
+impl Exit {
+    /// Of a wait status, as `wait4` gives it.
+    #[must_use]
+    pub fn of_status(status: i32, cpu: Duration, peak_memory: u64) -> Self {
+        let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+        Self {
+            code: signal.map_or_else(|| libc::WEXITSTATUS(status), |signal| 128 + signal),
+            signal,
+            cpu,
+            peak_memory,
+        }
+    }
+
+    /// Of a process whose end nobody could see.
+    fn lost() -> Self {
+        Self {
+            code: 1,
+            signal: None,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+        }
+    }
 }
 
 /// The first process of a command, leader of its group. Dropped before [`Child::wait`] has ended, the group is killed
 /// and reaped in the background.
-pub(super) struct Child {
-    pub id: Id,
+#[derive(Debug)]
+pub struct Child {
+    id: Id,
     watch: Watch,
-    reaped: bool,
+    exit: Option<Exit>,
 }
 
+#[derive(Debug)]
 enum Watch {
     Pidfd(AsyncFd<Arc<OwnedFd>>),
     /// Where there are no pidfds (old kernels, some sandboxes): a thread that waits without reaping.
     Thread(oneshot::Receiver<()>),
+    /// Somebody else is the parent and tells.
+    Told(oneshot::Receiver<Exit>),
+}
+
+impl Watch {
+    fn open(pid: Pid) -> io::Result<Self> {
+        match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            Ok(fd) => super::watch(fd.into()).map(Self::Pidfd),
+            Err(_) => Ok(Self::Thread(watch_in_thread(pid))),
+        }
+    }
 }
 
 impl Child {
-    pub fn new(id: Id) -> io::Result<Self> {
-        let watch = match pidfd_open(id.pid(), PidfdFlags::NONBLOCK) {
-            Ok(fd) => super::watch(fd.into()).map(Watch::Pidfd),
-            Err(_) => Ok(Watch::Thread(watch_in_thread(id.pid()))),
-        };
-        match watch {
-            Ok(watch) => Ok(Self {
-                id,
-                watch,
-                reaped: false,
-            }),
+    pub(super) fn new(id: Id) -> io::Result<Self> {
+        match Watch::open(id.pid()) {
+            Ok(watch) => Ok(Self { id, watch, exit: None }),
             Err(error) => {
                 abandon(id);
                 Err(error)
@@ -50,10 +83,47 @@ impl Child {
         }
     }
 
-    /// Waits for the exit and reaps. Cancel-safe.
+    /// A process that another one of the drone's processes has started and reaps, the leader of a group of its own.
+    ///
+    /// `marker` is from [`new_marker`](super::new_marker) and stands in the environment of whatever the process executes.
+    /// `told` brings the exit. Its sender is dropped only when the parent is gone and reaped: the process has then
+    /// fallen to the drone, which waits for it like for any other.
+    #[must_use]
+    pub fn adopt(pid: Pid, marker: Arc<str>, told: oneshot::Receiver<Exit>) -> Self {
+        Self {
+            id: kin::adopt(pid, marker),
+            watch: Watch::Told(told),
+            exit: None,
+        }
+    }
+
+    /// Its number, which is also that of its group.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.id.pid()
+    }
+
+    pub(super) fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Waits for the exit and reaps. Cancel-safe; asked again, it answers the same.
     pub async fn wait(&mut self) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
         loop {
             match &mut self.watch {
+                Watch::Told(told) => {
+                    if let Ok(exit) = told.await {
+                        return self.ended(exit);
+                    }
+                    match Watch::open(self.id.pid()) {
+                        Ok(watch) => self.watch = watch,
+                        Err(error) => return self.lost(&error),
+                    }
+                    continue;
+                }
                 Watch::Pidfd(fd) => {
                     if let Ok(mut ready) = fd.readable().await {
                         ready.clear_ready();
@@ -63,22 +133,19 @@ impl Child {
             }
             match collect(self.id.pid(), libc::WNOHANG) {
                 Ok(None) => {}
-                Ok(Some(exit)) => {
-                    self.reaped = true;
-                    return exit;
-                }
-                Err(error) => {
-                    tracing::error!(pid = %self.id.pid(), %error, "the exit of a command was lost: counted as code 1");
-                    self.reaped = true;
-                    return Exit {
-                        code: 1,
-                        signal: None,
-                        cpu: Duration::ZERO,
-                        peak_memory: 0,
-                    };
-                }
+                Ok(Some(exit)) => return self.ended(exit),
+                Err(error) => return self.lost(&error),
             }
         }
+    }
+
+    fn ended(&mut self, exit: Exit) -> Exit {
+        *self.exit.insert(exit)
+    }
+
+    fn lost(&mut self, error: &io::Error) -> Exit {
+        tracing::error!(pid = %self.id.pid(), %error, "the exit of a command was lost: counted as code 1");
+        self.ended(Exit::lost())
     }
 
     /// Signals the whole group. A group that is gone is no error.
@@ -89,7 +156,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.reaped {
+        if self.exit.is_none() {
             abandon(self.id.clone());
         }
     }
@@ -140,18 +207,14 @@ fn collect(pid: Pid, options: i32) -> io::Result<Option<Exit>> {
     }
     // SAFETY: all zeroes is a valid rusage, and the kernel has filled it.
     let usage = unsafe { usage.assume_init() };
-    let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
     let time = |t: libc::timeval| {
         Duration::new(
             u64::try_from(t.tv_sec).unwrap_or(0),
             u32::try_from(t.tv_usec).unwrap_or(0) * 1000,
         )
     };
-    Ok(Some(Exit {
-        code: signal.map_or_else(|| libc::WEXITSTATUS(status), |signal| 128 + signal),
-        signal,
-        cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        // Linux counts in KiB.
-        peak_memory: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
-    }))
+    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    // Linux counts in KiB.
+    let peak_memory = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+    Ok(Some(Exit::of_status(status, cpu, peak_memory)))
 }

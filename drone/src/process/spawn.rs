@@ -21,13 +21,16 @@ use std::{
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A command that has been started.
-pub(super) struct Started {
+pub(crate) struct Started {
     pub child: Child,
+    /// The end that the drone writes to, if a pipe was asked for.
+    pub stdin: Option<OwnedFd>,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
 }
 
-pub(super) fn start(command: &Command) -> Result<Started, SpawnError> {
+/// Starts `command`; its time limit and its grace are the caller's to keep. `stdin` is null or a pipe.
+pub(crate) fn start(command: &Command, stdin: Stdio) -> Result<Started, SpawnError> {
     let program = find(command)?;
     let explain = |error| explain(command, &program, error);
     let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| explain(error.into()));
@@ -40,12 +43,18 @@ pub(super) fn start(command: &Command) -> Result<Started, SpawnError> {
         .current_dir(&command.cwd)
         .env_clear()
         .envs(&command.env)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout_end)
         .stderr(stderr_end)
         .process_group(0);
-    let child = kin::start(&mut process).and_then(Child::new).map_err(explain)?;
-    Ok(Started { child, stdout, stderr })
+    let (id, stdin) = kin::start(&mut process).map_err(explain)?;
+    let child = Child::new(id).map_err(explain)?;
+    Ok(Started {
+        child,
+        stdin,
+        stdout,
+        stderr,
+    })
 }
 
 /// True if `program` is an executable file on `path`.
