@@ -1,0 +1,121 @@
+# frozen_string_literal: true
+
+# minitest, warm: the library and the suite's `test_helper` are there before the first fork.
+#
+# Owns what minitest needs of its own; frames, forks and ends are `worker.rb`'s. A case is called as in the lines of
+# `ruby -Ilib -Itest FILE -v`. Its arguments are those of the file there. The drone writes it as `skep_minitest.rb`.
+
+require_relative "skep_worker"
+
+# The tests of one process, run at its end as their files' own `minitest/autorun` says.
+class SkepMinitest
+  HELPERS = %w[test/test_helper.rb test/helper.rb].freeze
+  FILES = %w[test/**/*_test.rb test/**/test_*.rb].freeze
+
+  def initialize(args)
+    @args = args
+    @classes = {}
+  end
+
+  # False if the suite's helper is at fault: each file that requires it then says so.
+  def load(collect)
+    $LOAD_PATH.unshift(File.expand_path("lib"), File.expand_path("test"))
+    ARGV.replace(["-v", *@args])
+    @many = SkepWorker::SPEC["keep"]
+    require "minitest"
+    listen
+    require_helper unless SkepWorker::SPEC["bare"]
+    @common = Minitest::Runnable.runnables.dup
+    @classes = SkepWorker.quietly { classes_by_file } if collect
+    true
+  rescue LoadError, StandardError, SyntaxError, SystemExit => e
+    raise if SkepWorker::SPEC["bare"]
+
+    SkepWorker.complain(e)
+    false
+  end
+
+  # Loads the file as the main script. minitest runs its tests when the process ends, or here if more files follow.
+  def run(file, report)
+    @report = report
+    $PROGRAM_NAME = file
+    installed_anew unless @many
+    Minitest::Runnable.runnables.replace(@common + @classes.fetch(file, []))
+    main_script(file) unless @classes.key?(file)
+    return 0 unless @many
+
+    Minitest.run(["-v", *@args]) ? 0 : 1
+  end
+
+  # Takes in what a test came to.
+  def record(result)
+    kind = result.respond_to?(:klass) ? result.klass : result.class.name
+    place = result.respond_to?(:source_location) ? result.source_location : result.method(result.name).source_location
+    outcome = { "F" => "failed", "E" => "errored", "S" => "skipped" }.fetch(result.result_code, "passed")
+    text = result.failures.map do |failure|
+      outcome == "skipped" ? failure.message : "#{failure.result_label} [#{failure.location}]:\n#{failure.message}"
+    end
+    @report.case(
+      "#{kind}##{result.name}", outcome,
+      duration: result.time, message: text.join("\n\n"), file: place[0], line: place[1]
+    )
+  end
+
+  private
+
+  # Beside whatever reporters the suite chooses; and nothing is run where the template ends.
+  def listen
+    framework = self
+    Minitest::CompositeReporter.prepend(Module.new do
+      define_method(:record) do |result|
+        super(result)
+        framework.record(result)
+      end
+    end)
+    Minitest.singleton_class.prepend(Module.new do
+      def run(*)
+        SkepWorker.child? ? super : true
+      end
+    end)
+  end
+
+  # A helper that no file asks for is not loaded.
+  def require_helper
+    files = Dir.glob(FILES)
+    helper = HELPERS.find do |path|
+      word = File.basename(path, ".rb")
+      File.file?(path) && (files - HELPERS).any? { |file| File.binread(file).include?(word) }
+    end
+    require(File.expand_path(helper)) if helper
+  end
+
+  # What the helper has set to be done at the end was set in another process.
+  def installed_anew
+    return unless Minitest.class_variable_get(:@@installed_at_exit)
+
+    Minitest.class_variable_set(:@@installed_at_exit, false)
+    Minitest.autorun
+  end
+
+  # All files, as `rake test` loads them; those that cannot be loaded are left to say so when they are run.
+  def classes_by_file
+    (Dir.glob(FILES).uniq - HELPERS).sort.each_with_object({}) do |file, found|
+      before = Minitest::Runnable.runnables.dup
+      main_script(file)
+      found[file] = Minitest::Runnable.runnables - before
+    rescue StandardError, ScriptError, SystemExit
+      next
+    end
+  end
+
+  def main_script(file)
+    text = File.binread(file)
+    if (mark = text.match(/^__END__\r?\n/))
+      Object.send(:remove_const, :DATA) if Object.const_defined?(:DATA, false)
+      Object.const_set(:DATA, File.open(file).tap { |data| data.seek(mark.end(0)) })
+    end
+    RubyVM::InstructionSequence.compile_file(file).eval
+  end
+end
+
+SkepWorker.serve(SkepMinitest.new(SkepWorker::ARGUMENTS))

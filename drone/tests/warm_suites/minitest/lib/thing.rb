@@ -1,0 +1,5 @@
+# frozen_string_literal: true
+
+def thing
+  "thing"
+end

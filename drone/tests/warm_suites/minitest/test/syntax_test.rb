@@ -1,0 +1,7 @@
+require "test_helper"
+
+class SyntaxTest < Minitest::Test
+  def test_x
+    (
+  end
+end

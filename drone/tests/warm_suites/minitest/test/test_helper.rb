@@ -1,0 +1,6 @@
+# frozen_string_literal: true
+
+require "minitest/autorun"
+require "thing"
+
+HELPED = Process.pid

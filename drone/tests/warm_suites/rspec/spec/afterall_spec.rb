@@ -1,0 +1,4 @@
+RSpec.describe "after" do
+  after(:all) { raise "after all" }
+  it("holds") {}
+end

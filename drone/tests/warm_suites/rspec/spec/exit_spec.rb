@@ -1,0 +1,4 @@
+RSpec.describe "exit" do
+  it("a") {}
+  it("b") { exit! 7 }
+end

@@ -1,0 +1,3 @@
+RSpec.describe "hang" do
+  it("hangs") { sleep }
+end

@@ -1,0 +1,3 @@
+RSpec.describe "kill" do
+  it("kills") { Process.kill("KILL", Process.pid); sleep }
+end

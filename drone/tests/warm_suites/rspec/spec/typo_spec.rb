@@ -1,0 +1,3 @@
+RSpec.describe "typo" do
+  no_such_word
+end
