@@ -1,0 +1,5 @@
+const { test } = require("node:test");
+
+test("a", () => {});
+test("b", () => process.exit(7));
+test("c", () => {});

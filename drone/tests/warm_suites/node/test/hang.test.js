@@ -1,0 +1,3 @@
+const { test } = require("node:test");
+
+test("hangs", () => new Promise(() => setInterval(() => {}, 1000)));

@@ -1,0 +1,7 @@
+const { test } = require("node:test");
+
+test("a", () => {
+  setTimeout(() => {
+    throw new Error("too late");
+  }, 20);
+});

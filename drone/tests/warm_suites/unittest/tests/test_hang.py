@@ -1,0 +1,7 @@
+import signal
+import unittest
+
+
+class C(unittest.TestCase):
+    def test_hang(self):
+        signal.pause()

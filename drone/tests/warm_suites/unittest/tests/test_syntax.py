@@ -1,0 +1,6 @@
+import unittest
+
+
+class C(unittest.TestCase):
+    def test_x(self):
+        (
