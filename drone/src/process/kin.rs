@@ -143,6 +143,8 @@ pub(super) fn may_linger(id: &Id) -> bool {
     strangers.any(|stat| {
         stat.group != own_group
             && !reap_if_dead(&stat)
+            // One that was just being started is registered by now.
+            && !is_running_leader(stat.pid)
             && !matches!(owner(stat.pid), Owner::Running(marker) if marker != id.0.marker)
     })
 }

@@ -130,7 +130,7 @@ impl Job {
     }
 
     /// The next file for a drone: the first in order that did not just die there, else the first.
-    fn next_for(&self, drone: &DroneId) -> Option<Turn> {
+    pub(crate) fn next_for(&self, drone: &DroneId) -> Option<Turn> {
         let dodges = |turn: &&Turn| {
             let file = &self.files[turn.2 as usize];
             !(file.elsewhere && file.row.drone.as_ref() == Some(drone))

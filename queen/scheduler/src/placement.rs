@@ -7,6 +7,10 @@
 use crate::{State, fairness::FairKey, fleet::Drone, job::Job, lease::Lease};
 use shared::{DroneId, JobId, Timestamp, protocol::to_drone::Role};
 
+/// Milliseconds of work that a drone holds ahead for each of its slots: more than a round trip to the queen takes. A file
+/// counts as one at least.
+const ROUND_TRIP_MS: u32 = 30;
+
 /// What a job wants beside the files that its drones take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
@@ -60,6 +64,18 @@ impl Job {
     fn spread(&self) -> u32 {
         let plan = self.row.plan.as_ref().and_then(|plan| plan.spread);
         self.new.spread.or(plan).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// How many files a full drone is to hold ahead: what its slots run through in a round trip, at least one for two.
+    fn ahead_of(&self, drone: &Drone) -> u32 {
+        let least = drone.slots.div_ceil(2).min(4);
+        let next = self
+            .next_for(&drone.id)
+            .map(|turn| self.files[turn.2 as usize].row.expect);
+        let Some(expect) = next else { return least };
+        let each = (self.work.of(expect) * 100 / drone.speed()).max(1);
+        let enough = ROUND_TRIP_MS / u32::try_from(each).unwrap_or(u32::MAX);
+        least.max(drone.slots.saturating_mul(enough))
     }
 
     /// The role in which it wants this drone, if it does.
@@ -271,8 +287,7 @@ impl State {
     fn fill_ahead(&mut self, id: &DroneId) {
         loop {
             let Some(drone) = self.fleet.drones.get(id) else { return };
-            let most = drone.slots + drone.slots.div_ceil(2).min(4);
-            if !drone.usable() || drone.demand < drone.slots || drone.demand >= most {
+            if !drone.usable() || drone.demand < drone.slots {
                 return;
             }
             let Some((_, job)) = self.first_at_home(drone) else {
@@ -280,11 +295,12 @@ impl State {
             };
             let Some(known) = self.jobs.get(&job) else { return };
             let tail = known.pending.len() <= 2 * known.in_slots as usize;
+            let full = drone.demand - drone.slots >= known.ahead_of(drone);
             let alone = drone
                 .leases
                 .keys()
                 .all(|other| *other == job || self.jobs.get(other).is_none_or(|other| other.pending.is_empty()));
-            if tail || !alone || self.first_waiting(drone).is_some() || !self.hand_out(&job, id, true) {
+            if tail || full || !alone || self.first_waiting(drone).is_some() || !self.hand_out(&job, id, true) {
                 return;
             }
         }

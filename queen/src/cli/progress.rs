@@ -146,6 +146,8 @@ pub struct Progress {
     /// Nothing of it goes on any more.
     pub done: bool,
     retries: u32,
+    /// How many of `ended` are bad: asked for at each event.
+    bad: usize,
     bad_tries: BTreeMap<String, u32>,
     commands: BTreeMap<Num, Command>,
 }
@@ -200,7 +202,7 @@ impl Progress {
             } => {
                 let drone: Option<String> = drone.map(Into::into);
                 self.saw(drone.clone());
-                self.ended.remove(&path);
+                self.forget(&path);
                 // An attempt whose drone was lost is never reported as done: the next one takes its place.
                 self.running.retain(|_, file| file.path != path);
                 let running = Running {
@@ -292,6 +294,8 @@ impl Progress {
             cases: file.result.cases,
             duration: file.result.duration,
         };
+        self.forget(&file.path);
+        self.bad += usize::from(outcome.is_bad());
         self.ended.insert(file.path.clone(), ended);
         if outcome == FileOutcome::Flaky {
             return Some(News::Flaky(file.path));
@@ -303,7 +307,7 @@ impl Progress {
         *tries += 1;
         // A crashed file is not tried again: the queen has counted its attempts already.
         if *tries <= self.retries && outcome != FileOutcome::Crashed {
-            self.ended.remove(&file.path);
+            self.forget(&file.path);
             return Some(News::Again(Box::new(file)));
         }
         Some(News::Bad(Box::new(file)))
@@ -337,6 +341,12 @@ impl Progress {
         };
     }
 
+    /// The file is not accounted for any more.
+    fn forget(&mut self, path: &str) {
+        let was = self.ended.remove(path);
+        self.bad -= usize::from(was.is_some_and(|file| file.outcome.is_bad()));
+    }
+
     fn saw(&mut self, drone: Option<String>) {
         self.drones.extend(drone);
     }
@@ -350,7 +360,7 @@ impl Progress {
     /// Files that count against the job.
     #[must_use]
     pub fn bad(&self) -> usize {
-        self.ended.values().filter(|file| file.outcome.is_bad()).count()
+        self.bad
     }
 
     /// Files listed that nothing was heard of.

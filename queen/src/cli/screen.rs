@@ -101,8 +101,11 @@ impl Screen {
         match &mut self.kind {
             Kind::Json => {}
             Kind::Plain { since, shown } => {
+                if since.elapsed() < LINE_EVERY || progress.done {
+                    return;
+                }
                 let line = status_line(progress, now, self.paint);
-                if since.elapsed() >= LINE_EVERY && *shown != line && !progress.done {
+                if *shown != line {
                     say(&line);
                     (*since, *shown) = (Stopwatch::start(), line);
                 }

@@ -1,7 +1,7 @@
 //! The rules one by one.
 
 use crate::world::{World, drone_id, info, job_id, new_job, suite};
-use scheduler::{Action, DroneInput, Input, JobInput};
+use scheduler::{Action, DroneInput, FileState, Input, JobInput};
 use shared::{
     JobState, JobType, Num, Project,
     outcome::FileOutcome,
@@ -227,6 +227,30 @@ fn what_failed_before_goes_first_then_the_longest() {
     order.sort_by_key(|file| file.num);
     let paths: Vec<&str> = order.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["bad", "y", "new", "z", "x"]);
+}
+
+#[test]
+fn short_files_are_handed_ahead_for_a_round_trip_and_long_ones_hardly() {
+    let out = |ms: u64| {
+        let mut world = World::new(&[("a", info(100, 2))]);
+        world.submit(new_job("j"), suite(1000, ms));
+        let id = drone_id("a");
+        let out = |world: &World| {
+            world
+                .files("j")
+                .iter()
+                .filter(|file| file.state == FileState::Out)
+                .count()
+        };
+        while out(&world) == 0 {
+            let fake = world.fakes.get_mut(&id).unwrap();
+            fake.receive();
+            fake.work(&world.suites, 0);
+            world.deliver(&id);
+        }
+        out(&world)
+    };
+    assert_eq!([out(1), out(10), out(5000)], [62, 8, 3]);
 }
 
 #[test]
