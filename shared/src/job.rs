@@ -69,6 +69,10 @@ pub struct JobData {
     /// Only these test files, by path from the root of the tests: what `rerun --failed` asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
+    /// Of these test files only these cases, by the names that results have. Files that are not here run whole, and so
+    /// do those whose framework cannot choose.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cases: BTreeMap<String, Vec<String>>,
     /// The job that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
@@ -248,6 +252,12 @@ impl JobData {
         if self.only.as_ref().is_some_and(Vec::is_empty) {
             return bad("only is an empty list: name test files, or leave it out for all".into());
         }
+        if let Some((file, _)) = self.cases.iter().find(|(_, names)| names.is_empty()) {
+            return bad(format!(
+                "cases has no name for {}: name some, or leave the file out to run it whole",
+                quoted(file)
+            ));
+        }
         Ok(())
     }
 
@@ -410,6 +420,7 @@ const FIELDS: &[&str] = &[
     "delay_until",
     "secrets",
     "only",
+    "cases",
     "rerun_of",
 ];
 

@@ -149,7 +149,7 @@ async fn test_file(
         ));
         return None;
     };
-    let shown = runner.display(root, env, &file.path);
+    let shown = runner.display(root, env, &file.path, file.cases.as_deref());
     voice.command(file.num, &shown, None, Phase::Test, runner.name()).await;
     let start = clock::instant();
     let report = match before_start(job, prepared, file.num, slot, env).await {
@@ -162,6 +162,7 @@ async fn test_file(
                     .run_file(FileRun {
                         root,
                         file: &file.path,
+                        cases: file.cases.as_deref(),
                         env,
                         timeout: time_limit(file, prepared),
                         mask: &voice.mask,

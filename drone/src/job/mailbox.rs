@@ -143,6 +143,7 @@ mod tests {
             path: format!("f{num}"),
             attempt: Attempt(1),
             timeout: None,
+            cases: None,
         }
     }
 

@@ -23,8 +23,47 @@ pub(super) fn targets(tree: &Tree) -> Vec<String> {
     targets
 }
 
+/// The command that tests the target of `file`, or only `cases` of it.
+pub(super) fn words(root: &Path, file: &str, cases: &[String], extra: &[String], words: &mut Vec<String>) {
+    let target = select(root, file);
+    let command = |flags: &[String], cases: &[String]| {
+        let mut command: Vec<String> = ["cargo", "test"].map(str::to_owned).to_vec();
+        command.extend_from_slice(flags);
+        command.extend_from_slice(extra);
+        if !cases.is_empty() {
+            // Whatever follows the first `--` goes to the program of the tests.
+            let more = ["--", "--exact"]
+                .into_iter()
+                .filter(|flag| *flag != "--" || !extra.iter().any(|arg| arg == "--"));
+            command.extend(more.map(str::to_owned));
+            command.extend_from_slice(cases);
+        }
+        command
+    };
+    if target.last().is_none_or(|flag| flag != "--lib") {
+        return words.extend(command(&target, cases));
+    }
+    // The doc tests belong to the library; Cargo runs them only by themselves.
+    let is_doc = |name: &&String| name.contains(" - ") && name.contains("(line ");
+    let (docs, units): (Vec<_>, Vec<_>) = cases.iter().cloned().partition(|name| is_doc(&name));
+    let line = |flag: &str, cases: &[String]| {
+        let flags = [&target[..2], &[flag.to_owned()]].concat();
+        let words: Vec<_> = command(&flags, cases)
+            .iter()
+            .map(|word| crate::process::quote(word))
+            .collect();
+        words.join(" ")
+    };
+    let lines: Vec<String> = [("--lib", &units), ("--doc", &docs)]
+        .into_iter()
+        .filter(|(_, chosen)| cases.is_empty() || !chosen.is_empty())
+        .map(|(flag, chosen)| line(flag, chosen))
+        .collect();
+    words.extend(["sh".to_owned(), "-c".to_owned(), lines.join(" && ")]);
+}
+
 /// The arguments of `cargo test` for the target of `file`.
-pub(super) fn select(root: &Path, file: &str) -> Vec<String> {
+fn select(root: &Path, file: &str) -> Vec<String> {
     let mut folder = parent(file);
     // Up to the package that the file belongs to.
     while !folder.is_empty() && !root.join(folder).join("Cargo.toml").is_file() {

@@ -12,6 +12,7 @@ mod junit;
 mod presets;
 mod python;
 mod run;
+mod select;
 mod tap;
 #[cfg(test)]
 mod tests;
@@ -96,6 +97,8 @@ pub struct FileRun<'a> {
     pub root: &'a Path,
     /// Path from [`Self::root`], as listed.
     pub file: &'a str,
+    /// Only these of its cases, by the names that their results have; `None`: all.
+    pub cases: Option<&'a [String]>,
     /// The whole environment of the command.
     pub env: &'a BTreeMap<String, String>,
     /// The file's time limit.
@@ -302,19 +305,33 @@ impl Runner {
         self.kind.name()
     }
 
-    /// What runs `file`, with the arguments that make it write its results to `report`.
+    /// What runs `file`, or only `cases` of it, with the arguments that make it write its results to `report`.
     #[must_use]
-    pub fn command(&self, root: &Path, env: &BTreeMap<String, String>, file: &str, report: &Path) -> Command {
-        self.build(root, env, file, Some(report))
+    pub fn command(
+        &self,
+        root: &Path,
+        env: &BTreeMap<String, String>,
+        file: &str,
+        cases: Option<&[String]>,
+        report: &Path,
+    ) -> Command {
+        self.build(root, env, file, cases, Some(report))
     }
 
     /// The command line as a person would type it, without the arguments that are only there for the report. Not masked.
     #[must_use]
-    pub fn display(&self, root: &Path, env: &BTreeMap<String, String>, file: &str) -> String {
-        self.build(root, env, file, None).display()
+    pub fn display(&self, root: &Path, env: &BTreeMap<String, String>, file: &str, cases: Option<&[String]>) -> String {
+        self.build(root, env, file, cases, None).display()
     }
 
-    fn build(&self, root: &Path, env: &BTreeMap<String, String>, file: &str, report: Option<&Path>) -> Command {
+    fn build(
+        &self,
+        root: &Path,
+        env: &BTreeMap<String, String>,
+        file: &str,
+        cases: Option<&[String]>,
+        report: Option<&Path>,
+    ) -> Command {
         let mut env = env.clone();
         env.insert("SKEP_FILE".into(), file.to_owned());
         if let Some(script) = &self.script {
@@ -332,7 +349,7 @@ impl Runner {
         }
         let mut words = self
             .kind
-            .words(&Place { root, env: &env }, file, &self.args, report)
+            .words(&Place { root, env: &env }, file, cases, &self.args, report)
             .into_iter();
         let mut command = Command::new(words.next().unwrap_or_default(), root, env);
         command.args = words.collect();

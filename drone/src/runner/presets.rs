@@ -145,13 +145,28 @@ impl Kind {
         }
     }
 
-    /// The command for one file: program and arguments. With `report`, also those that write the results there.
-    pub fn words(self, place: &Place<'_>, file: &str, extra: &[String], report: Option<&Path>) -> Vec<String> {
+    /// The command for one file, or only some of its cases: program and arguments. With `report`, also those that write
+    /// the results there.
+    pub fn words(
+        self,
+        place: &Place<'_>,
+        file: &str,
+        cases: Option<&[String]>,
+        extra: &[String],
+        report: Option<&Path>,
+    ) -> Vec<String> {
         let mut words = Words(Vec::new());
+        let cases = cases.unwrap_or_default();
+        let extra = &[&self.choice(cases), extra].concat();
         let report = report.map(|path| path.display().to_string());
         match self {
             Self::Pytest => {
-                words.add(place.pytest()).add([file]).add(extra);
+                words.add(place.pytest());
+                match cases {
+                    [] => words.add([file]),
+                    _ => words.add(self.node_ids(file, cases)),
+                }
+                .add(extra);
                 if let Some(report) = report {
                     // The older family has file and line of each case.
                     words.add([&format!("--junitxml={report}"), "-o", "junit_family=xunit1"]);
@@ -195,22 +210,7 @@ impl Kind {
                     .add(["--reporter", "tap", file])
                     .add(extra);
             }
-            Self::Cargo => {
-                let target = cargo::select(place.root, file);
-                if target.last().is_some_and(|flag| flag == "--lib") {
-                    // The doc tests belong to the library; Cargo runs them only by themselves.
-                    let words_of = |flag: &str| {
-                        let manifest = process::quote(&target[1]);
-                        let extra: Vec<_> = extra.iter().map(|arg| process::quote(arg)).collect();
-                        format!("cargo test --manifest-path {manifest} {flag} {}", extra.join(" "))
-                            .trim_end()
-                            .to_owned()
-                    };
-                    words.add(["sh", "-c", &format!("{} && {}", words_of("--lib"), words_of("--doc"))]);
-                } else {
-                    words.add(["cargo", "test"]).add(&target).add(extra);
-                }
-            }
+            Self::Cargo => cargo::words(place.root, file, cases, extra, &mut words.0),
             Self::Go => {
                 let package = if file == "." {
                     ".".to_owned()

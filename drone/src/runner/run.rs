@@ -11,6 +11,7 @@ use super::{
     found::Found,
     json, junit,
     presets::{Kind, Results},
+    select,
     tap::Tap,
     text::Lines,
 };
@@ -31,10 +32,40 @@ const LINE_LIMIT: usize = 64 * 1024;
 const SUMMARY_LIMIT: usize = 4 * 1024;
 
 impl Runner {
-    /// Runs one file and reads its results. An error: the process could not be started.
+    /// Runs one file, or only some of its cases where the framework can choose, and reads its results. If one of the
+    /// cases cannot be found by its name, the whole file runs after all. An error: the process could not be started.
     pub async fn run_file(&self, run: FileRun<'_>) -> Result<FileReport, SpawnError> {
+        let is_able = self.script.is_none() && self.kind.can_select();
+        let Some(asked) = run.cases.filter(|asked| is_able && !asked.is_empty()) else {
+            return self.attempt(&run, None).await;
+        };
+        let mut report = self.attempt(&run, Some(asked)).await?;
+        let missing = self.kind.missing(asked, &report.cases);
+        let is_cut = report.ended.timed_out || report.ended.cancelled || report.ended.signal.is_some();
+        if missing.is_empty() || is_cut {
+            report.cases.retain(|case| !select::is_left_out(case, asked));
+            report.result.cases = CaseCounts::of(&report.cases);
+            return Ok(report);
+        }
+        let first = run.mask.sanitize(missing[0]);
+        let text = match missing.len() {
+            1 => format!("the case {first:?} could not be run by its name: the whole file runs\n"),
+            n => format!("{n} cases, the first {first:?}, could not be run by their names: the whole file runs\n"),
+        };
+        // Nobody listens any more: the file runs all the same.
+        let _ = run
+            .output
+            .send(Output {
+                stream: Stream::Stderr,
+                text,
+            })
+            .await;
+        self.attempt(&run, None).await
+    }
+
+    async fn attempt(&self, run: &FileRun<'_>, cases: Option<&[String]>) -> Result<FileReport, SpawnError> {
         let report = run.scratch.join(format!("report-{}", uuid::Uuid::new_v4().simple()));
-        let mut command = self.command(run.root, run.env, run.file, &report);
+        let mut command = self.command(run.root, run.env, run.file, cases, &report);
         command.timeout = run.timeout;
         let results = self.results();
         let (ended, found) = match results {

@@ -221,7 +221,7 @@ fn a_command_line_is_shown_as_a_person_would_type_it() {
             "run 'a b' > {report} -k 'it'\\''s'",
         ),
     ] {
-        assert_eq!(runner(kind, script).display(dir.path(), &env, file), shown);
+        assert_eq!(runner(kind, script).display(dir.path(), &env, file, None), shown);
     }
 }
 

@@ -170,6 +170,7 @@ impl Peer {
             path: (*path).to_owned(),
             attempt: shared::Attempt(1),
             timeout: None,
+            cases: None,
         });
         let (job, lease, files) = (id(job), LeaseToken(token), files.collect());
         self.say(&ToDrone::JobRun { job, lease, files }).await;

@@ -41,7 +41,7 @@ pub enum Action {
         /// Under which right.
         lease: Lease,
     },
-    /// Send a message.
+    /// Send a message. To `job:run` the engine adds the cases that the job's data names.
     Send {
         /// To whom.
         drone: DroneId,

@@ -248,6 +248,8 @@ impl State {
             path: row.path.clone(),
             attempt: row.attempt,
             timeout: job.row.plan.as_ref().and_then(|plan| plan.timeout),
+            // Job data, which the engine adds.
+            cases: None,
         };
         self.out.run(drone, id, token, file);
     }

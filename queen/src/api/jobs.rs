@@ -1,7 +1,7 @@
-//! Jobs: submit, list, read, cancel, run again.
+//! Jobs: submit, list, read, cancel.
 //!
-//! Owns the addresses below `/jobs` that answer JSON at once; streams are in `sse.rs`, `log.rs` and `junit.rs`. It
-//! decides nothing about jobs: the engine does.
+//! Owns the addresses below `/jobs` that answer JSON at once; streams are in `sse.rs`, `log.rs` and `junit.rs`, a
+//! second run in `rerun.rs`. It decides nothing about jobs: the engine does.
 
 use super::{
     error::{Answer, ApiError},
@@ -19,11 +19,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde::{Deserialize, Serialize};
-use shared::{
-    Attempt, JobData, JobId, JobState, Project, Timestamp,
-    outcome::{CaseResult, FileOutcome},
-    trigger::{Source, Trigger},
-};
+use shared::{Attempt, JobData, JobId, JobState, Project, Timestamp, outcome::CaseResult};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Jobs on a page, if the client does not say.
@@ -38,7 +34,6 @@ pub(super) fn router() -> OpenApiRouter<Context> {
         .routes(routes!(files))
         .routes(routes!(cases))
         .routes(routes!(cancel))
-        .routes(routes!(rerun))
 }
 
 /// The job, or 404.
@@ -73,7 +68,7 @@ async fn submit(State(context): State<Context>, Text(text): Text) -> Answer<impl
     Ok(submitted(&context, &submission))
 }
 
-fn submitted(context: &Context, submission: &Submission) -> impl IntoResponse + use<> {
+pub(super) fn submitted(context: &Context, submission: &Submission) -> impl IntoResponse + use<> {
     let id = submission.job.as_str();
     let status = if submission.repeated {
         StatusCode::OK
@@ -281,90 +276,4 @@ pub(super) async fn stop(context: &Context, id: &JobId, reason: Option<String>) 
             format!("job {id} has ended already ({state}): there is nothing to cancel"),
         )),
     }
-}
-
-/// What of a job to run again.
-#[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RerunRequest {
-    /// Only the test files that count against the job.
-    pub failed: bool,
-}
-
-/// Runs a job again as a new one, whole or only its failed files.
-#[utoipa::path(post, path = "/jobs/{id}/rerun", tag = "jobs", request_body = RerunRequest,
-    params(("id" = String, Path, description = "The job's id")),
-    responses((status = 201, body = Submitted), (status = 404, body = ErrorView), (status = 409, body = ErrorView),
-        (status = 503, body = ErrorView)))]
-async fn rerun(
-    State(context): State<Context>,
-    InJob(id): InJob,
-    Json(request): Json<RerunRequest>,
-) -> Answer<impl IntoResponse> {
-    let mut data = context
-        .store
-        .job_data(&id)
-        .await?
-        .ok_or_else(|| ApiError::no_job(id.as_str()))?;
-    if request.failed {
-        data.only = Some(failed_files(&context, &id).await?);
-    }
-    let source = Source::API { app: "skep".into() };
-    data.trigger = Trigger {
-        message: data.trigger.message,
-        ..Trigger::manual(crate::clock::now(), source)
-    };
-    data.job_id = None;
-    data.delay_until = None;
-    // Held until the new job is durable: from then on its work tree is needed.
-    let _held = context.repositories.hold(&data.project).await;
-    still_there(&context, &data, &id).await?;
-    data.rerun_of = Some(id);
-    let submission = context.engine.submit(data).await?;
-    Ok(submitted(&context, &submission))
-}
-
-/// 409 if the job ran on a work tree that was handed over to this queen and is kept no longer.
-async fn still_there(context: &Context, data: &JobData, id: &JobId) -> Answer<()> {
-    let (Some(repo), Some(commit)) = (&data.repo, data.commit()) else {
-        return Ok(());
-    };
-    let project = &data.project;
-    // Under whatever name the queen is reached; another server may well have the same path.
-    let ours = url::Url::parse(&repo.url).is_ok_and(|url| url.path() == format!("/git/{project}.git"))
-        && (repo.url.starts_with(&*context.url) || context.repositories.exists(project));
-    if !ours {
-        return Ok(());
-    }
-    let (repositories, project, commit) = (context.repositories.clone(), project.clone(), commit.to_owned());
-    let found = tokio::task::spawn_blocking(move || repositories.has(&project, &commit)).await;
-    // What cannot be read now may be there: the drone that fetches it says what is wrong.
-    if !matches!(found, Ok(Ok(false))) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::CONFLICT,
-        "snapshot-removed",
-        format!(
-            "the work tree that job {id} ran on is kept no longer: start `queen run` in its folder again; \
-             the queen's --keep-snapshots-days says how long work trees are kept"
-        ),
-    ))
-}
-
-async fn failed_files(context: &Context, id: &JobId) -> Answer<Vec<String>> {
-    let files = context.store.files(id).await?;
-    let bad: Vec<String> = files
-        .into_iter()
-        .filter(|file| file.row.outcome.is_some_and(FileOutcome::is_bad))
-        .map(|file| file.row.path)
-        .collect();
-    if bad.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "nothing-failed",
-            format!("no test file of job {id} failed, so there is nothing to run again: rerun the whole job instead"),
-        ));
-    }
-    Ok(bad)
 }

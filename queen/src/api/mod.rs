@@ -19,6 +19,7 @@ mod openapi;
 mod output;
 mod present;
 mod projects;
+mod rerun;
 mod sse;
 pub mod tokens;
 mod upgrade;
@@ -45,6 +46,7 @@ const GIT: &str = "/git/";
 fn api() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .merge(jobs::router())
+        .merge(rerun::router())
         .merge(sse::router())
         .merge(log::router())
         .merge(junit::router())

@@ -53,7 +53,16 @@ impl Core {
                     }
                     self.changed_drones.insert(drone);
                 }
-                Action::Send { drone, message } => self.tell(&drone, &message),
+                Action::Send { drone, mut message } => {
+                    if let ToDrone::JobRun { job, files, .. } = &mut message
+                        && let Some(live) = self.jobs.get(job)
+                    {
+                        for file in files {
+                            file.cases = live.data.cases.get(&file.path).cloned();
+                        }
+                    }
+                    self.tell(&drone, &message);
+                }
             }
         }
     }
@@ -68,12 +77,16 @@ impl Core {
         match event {
             // A receipt and a giving back are between queen and drone.
             JobEvent::Queued { .. } | JobEvent::Returned { .. } => return,
-            JobEvent::FileDone { result, .. } => {
+            JobEvent::FileDone { job, path, result, .. } => {
+                let is_part = self
+                    .jobs
+                    .get(job)
+                    .is_some_and(|live| live.data.cases.contains_key(path));
                 let own = result.outcome;
                 if let Some(outcome) = outcome {
                     result.outcome = outcome;
                 }
-                let usual = matches!(own, FileOutcome::Passed | FileOutcome::Failed) && !result.died;
+                let usual = matches!(own, FileOutcome::Passed | FileOutcome::Failed) && !result.died && !is_part;
                 let speed = self.state.drone(drone).map_or(100.0, |status| status.speed);
                 #[expect(
                     clippy::cast_possible_truncation,

@@ -5,6 +5,7 @@
 use crate::{
     app::Context,
     engine::{Engine, Incoming, Said, SessionId, ToSession},
+    store::StoreError,
 };
 use axum::{
     extract::{
@@ -17,7 +18,7 @@ use axum::{
 use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
 use scheduler::Expect;
 use shared::{
-    DroneId,
+    DroneId, JobId,
     protocol::{
         DRONE_PROTOCOL, FRAME_LIMIT, Frame, Hello, JobEvent, Message, ToQueen, VERSION, frame, to_drone::ToDrone,
         to_queen::Agent,
@@ -263,16 +264,22 @@ impl Reader<'_> {
         let JobEvent::Files { job, paths, .. } = event else {
             return Vec::new();
         };
-        let store = self.engine.store();
-        let known = async {
-            match store.job(job).await? {
-                Some(stored) => store.expectations(&stored.data.project, paths).await,
-                None => Ok(Vec::new()),
-            }
-        };
-        known.await.unwrap_or_else(|error| {
+        self.known(job, paths).await.unwrap_or_else(|error| {
             warn!(%job, %error, "the files' history cannot be read");
             Vec::new()
         })
+    }
+
+    async fn known(&self, job: &JobId, paths: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
+        let store = self.engine.store();
+        let Some(stored) = store.job(job).await? else {
+            return Ok(Vec::new());
+        };
+        let mut known = store.expectations(&stored.data.project, paths).await?;
+        // The past of a whole file says nothing of some of its cases.
+        for (expect, path) in known.iter_mut().zip(paths) {
+            *expect = expect.filter(|_| !stored.data.cases.contains_key(path));
+        }
+        Ok(known)
     }
 }

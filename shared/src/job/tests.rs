@@ -56,6 +56,11 @@ fn errors_say_what_to_do() {
         ("project", json!("nameonly"), "use owner/name"),
         ("secrets", json!({"A-B": "x"}), "no name of an environment variable"),
         ("only", json!([]), "leave it out for all"),
+        (
+            "cases",
+            json!({"a.py": []}),
+            "cases has no name for \"a.py\": name some, or leave the file out",
+        ),
         ("job_type", json!("TST"), "unknown variant"),
     ] {
         let error = JobData::parse(&with(field, value)).unwrap_err().to_string();

@@ -37,6 +37,10 @@ pub struct RunFile {
     /// Seconds that it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// Only these of its cases, by the names that `job:cases` had; absent: the whole file. A runner that cannot choose
+    /// cases runs the whole file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<Vec<String>>,
 }
 
 /// Job data that shows its secrets when it is serialized: the drone needs them.

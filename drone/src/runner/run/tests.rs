@@ -22,6 +22,7 @@ struct Suite {
     env: BTreeMap<String, String>,
     mask: Arc<Mask>,
     timeout: Option<Duration>,
+    cases: Option<Vec<String>>,
 }
 
 impl Suite {
@@ -40,6 +41,7 @@ impl Suite {
             env: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]),
             mask: Arc::new(Mask::new(["hunter2hunter2".to_owned()])),
             timeout: None,
+            cases: None,
         }
     }
 
@@ -52,6 +54,7 @@ impl Suite {
             let run = FileRun {
                 root: self.dir.path(),
                 file,
+                cases: self.cases.as_deref(),
                 env: &self.env,
                 timeout: self.timeout,
                 mask: &self.mask,
