@@ -274,6 +274,11 @@ def pytest_runtestloop(session):
     return True
 
 
+def pytest_runtest_logstart(nodeid):
+    if State.worker is not None:
+        State.worker.begin(name(nodeid))
+
+
 def pytest_runtest_logreport(report):
     if State.worker is None:
         return

@@ -44,7 +44,7 @@ class Relay:
         self.socket.sendall(head + context + body)
 
     def receive(self):
-        """The next frame that is no ping: context and body, or nothing if the drone says stop."""
+        """The next payload: context and body, or nothing if the drone says stop."""
         while True:
             head = self._read(HEADER)
             (crc,) = struct.unpack("<I", head[6:10])
@@ -59,7 +59,7 @@ class Relay:
                 self.send(CONTROL, b"", b"", PONG)
             elif head[10] & STOP or (flags & CONTROL and b'"stop"' in payload):
                 return None
-            else:
+            elif not flags & CONTROL:
                 return payload[:split], payload[split:]
 
     def _read(self, count):
@@ -100,6 +100,10 @@ class Worker:
             work = json.loads(frame[1].decode())
             os.environ.update(work.get("env") or {})
             yield work
+
+    def begin(self, name):
+        """A case begins: the one that is to be named if this process does not live to see its end."""
+        self._say(STREAM, b"begin", name.encode("utf-8", "replace"))
 
     def case(self, name, outcome, duration=None, message=None, file=None, line=None):
         """A case has ended. `outcome` is a word of the drone's; `duration` in seconds; `line` from 1."""
@@ -143,11 +147,9 @@ def template(path, before=lambda: None):
     `before` is called in the child first, while the template's output is still its own.
     """
     control = Relay(path)
-    control.send(CONTROL | JSON, b"", {"pid": os.getpid(), "template": True})
-    for text in WARNINGS:
-        control.send(JSON, b"warning", text.encode("utf-8", "replace"), STREAM)
+    control.send(CONTROL | JSON, b"", {"pid": os.getpid(), "template": True, "warnings": WARNINGS})
     outputs = [_identity(1), _identity(2)]
-    children = set()
+    children = {}
 
     def reap(*_):
         for pid in list(children):
@@ -156,8 +158,7 @@ def template(path, before=lambda: None):
             except ChildProcessError:
                 found, status, usage = pid, 0, None
             if found:
-                children.discard(pid)
-                exited = {"pid": pid, "status": status}
+                exited = {"pid": pid, "id": children.pop(pid), "status": status}
                 if usage is not None:
                     exited["cpu"] = usage.ru_utime + usage.ru_stime
                     exited["memory"] = usage.ru_maxrss
@@ -186,7 +187,7 @@ def template(path, before=lambda: None):
                 traceback.print_exc()
                 flush()
                 os._exit(CANNOT_WORK)
-        children.add(pid)
+        children[pid] = request["id"]
         try:
             # The child does so too: whoever comes first.
             os.setpgid(pid, pid)
@@ -197,7 +198,7 @@ def template(path, before=lambda: None):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-# What a template has to tell before its first fork.
+# What a template has to tell people, once.
 WARNINGS = []
 
 

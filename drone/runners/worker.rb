@@ -227,7 +227,7 @@ module SkepWorker
   class Template
     def initialize(framework)
       @framework = framework
-      @children = []
+      @children = {}
     end
 
     def serve
@@ -260,17 +260,18 @@ module SkepWorker
       files = relay.files(2)
       $stdout.flush
       $stderr.flush
-      @children << fork do
+      pid = fork do
         relay.socket.close
         Child.new(@framework).begin(request, files)
       end
+      @children[pid] = request["id"]
       files.each(&:close)
     end
 
     def reap(relay)
-      @children.reject! do |pid|
+      @children.reject! do |pid, id|
         ended = SkepWorker.reap(pid)
-        relay.say("exited", ended) if ended
+        relay.say("exited", { **ended, id: id }) if ended
         ended
       end
     end
