@@ -287,6 +287,12 @@ pub enum FrameError {
     /// Something else than its pid came first.
     #[error("it did not say its pid first")]
     NoGreeting,
+    /// A wish to be replaced from a worker that has sent a part of its answer.
+    #[error("it asked to be replaced after it had begun to answer")]
+    LateStop,
+    /// An answer to a payload that cannot have been read to its end.
+    #[error("it answered before it had read the payload")]
+    Early,
     /// The end came within a frame. The text is what there was of it, cut and made visible.
     #[error("it closed its side in the middle of a frame, after {0:?}")]
     Short(String),
@@ -296,6 +302,14 @@ pub enum FrameError {
     /// The system's word.
     #[error("it could not be read from: {0}")]
     Io(#[from] io::Error),
+}
+
+impl FrameError {
+    /// The worker's side is closed: its process may be at its end.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Short(_) | Self::Closed | Self::Io(_))
+    }
 }
 
 /// Takes the first frame out of `buffer`; nothing if more bytes are needed, at least as many as are then reserved.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use std::time::Duration;
 
 /// Time for what a command that ended by itself has left behind.
-pub(super) const SHORT_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const SHORT_GRACE: Duration = Duration::from_secs(1);
 /// How long a killed process may take to be gone, and how often it is looked for again: a process may have forked
 /// while it was being looked at.
 const KILL_TIME: Duration = Duration::from_millis(500);

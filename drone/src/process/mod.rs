@@ -19,6 +19,7 @@ pub use mask::Mask;
 pub use reap::{Child, Exit};
 pub use spawn::{is_executable, is_on_path};
 
+pub(crate) use linger::SHORT_GRACE;
 pub(crate) use output::{Pipe, Reader};
 pub(crate) use spawn::{Started, start};
 
@@ -246,7 +247,7 @@ pub async fn run(
     let ending = async {
         let (exit, stopped) = until_exit(&mut started.child, &command, cancel).await;
         let wall = clock::instant() - start;
-        let short = command.grace.min(linger::SHORT_GRACE);
+        let short = command.grace.min(SHORT_GRACE);
         let grace = if stopped.is_some() { command.grace } else { short };
         end_kin(&started.child, &pipes, grace).await;
         last_call.cancel();

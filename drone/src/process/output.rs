@@ -80,6 +80,11 @@ impl Reader {
         &self.tail
     }
 
+    /// Begins [`Self::tail`] anew.
+    pub fn forget(&mut self) {
+        self.tail.clear();
+    }
+
     /// Reads to the end and answers with the last bytes of the text. After `last_call` the end is where the pipe is
     /// empty: somebody that nobody could kill may hold it open for ever.
     pub async fn read(mut self, output: &mpsc::Sender<Output>, last_call: &CancellationToken) -> String {
