@@ -3,19 +3,26 @@
 
 mod fleet;
 
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use fleet::{Fleet, suite};
 use serde_json::json;
 use shared::secret::QUIET;
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
 };
 use tracing_subscriber::EnvFilter;
 
 const SECRET: &str = "correct-horse-battery-9f31";
 const PASSWORD: &str = "pass-w0rd-of-the-forge-77";
+const TOKEN: &str = "ghp_token0of0the0forge12345";
+const ALL: [&str; 3] = [SECRET, PASSWORD, TOKEN];
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -41,13 +48,42 @@ fn scan(dir: &Path, found: &mut Vec<String>) {
             scan(&path, found);
         } else if let Ok(bytes) = fs::read(&path) {
             found.extend(
-                [SECRET, PASSWORD]
-                    .iter()
+                ALL.iter()
                     .filter(|text| contains(&bytes, text))
                     .map(|text| format!("{text} in {}", path.display())),
             );
         }
     }
+}
+
+/// A forge that asks who it is and then lets nobody in; answers with its address, and with what it was told.
+fn forge() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (say, heard) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut told = None;
+            for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                match line.split_once(": ") {
+                    Some((name, value)) if name.eq_ignore_ascii_case("authorization") => told = Some(value.to_owned()),
+                    _ if line.is_empty() => break,
+                    _ => {}
+                }
+            }
+            let (status, done) = match told {
+                None => ("401 Unauthorized\r\nwww-authenticate: Basic realm=\"forge\"", false),
+                Some(told) => ("403 Forbidden", say.send(told).is_ok()),
+            };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+            if done {
+                return;
+            }
+        }
+    });
+    (address, heard)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +120,7 @@ async fn nothing_shows_them() {
     assert_eq!(fleet.state(&job).await, "failed");
     let shown = serde_json::to_string(&events).unwrap();
     assert!(shown.contains("whole [secret]"), "{shown}");
-    for secret in [SECRET, PASSWORD] {
+    for secret in ALL {
         assert!(!shown.contains(secret), "{secret} is in the events: {shown}");
     }
     // A source that cannot be reached with a password in its address.
@@ -100,8 +136,25 @@ async fn nothing_shows_them() {
         !serde_json::to_string(&events).unwrap().contains(PASSWORD),
         "{events:#?}"
     );
+    // A token alone in the address: the forge hears it, and nobody else.
+    let (forge, heard) = forge();
+    let tokened = fleet
+        .submit(
+            &repo,
+            json!({"repo": {"url": format!("http://{TOKEN}@{forge}/a/b.git")}}),
+        )
+        .await;
+    let events = fleet.finished(&tokened).await;
+    assert_eq!(fleet.state(&tokened).await, "errored");
+    assert!(serde_json::to_string(&events).unwrap().contains(&forge), "{events:#?}");
+    assert_eq!(
+        heard.recv().unwrap(),
+        format!("Basic {}", STANDARD.encode(format!("{TOKEN}:")))
+    );
 
     for path in [
+        format!("/api/v1/jobs/{tokened}"),
+        format!("/api/v1/jobs/{tokened}/events"),
         format!("/api/v1/jobs/{job}"),
         format!("/api/v1/jobs/{job}/files"),
         format!("/api/v1/jobs/{job}/log"),
@@ -117,7 +170,7 @@ async fn nothing_shows_them() {
                 .await
                 .unwrap();
         assert!(!body.is_empty(), "{path}");
-        for secret in [SECRET, PASSWORD] {
+        for secret in ALL {
             assert!(!body.contains(secret), "{secret} is in {path}");
         }
     }
@@ -130,7 +183,7 @@ async fn nothing_shows_them() {
     assert!(found.is_empty(), "{found:?}");
     let log = log.0.lock().unwrap();
     assert!(log.len() > 100, "the log was captured");
-    for secret in [SECRET, PASSWORD] {
+    for secret in ALL {
         assert!(!contains(&log, secret), "{secret} is in the log");
     }
 }

@@ -4,8 +4,10 @@
 //! do. Secrets stay inside [`Secret`]; [`JobData::exposed`] is the one door out.
 
 mod redact;
+mod repo;
 mod state;
 
+pub use repo::{Auth, Repo, Vcs};
 pub use state::JobState;
 
 use crate::{JobId, Project, Secret, Timestamp, secret::REDACTED, trigger::Trigger};
@@ -82,55 +84,6 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Where the source comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Repo {
-    /// `https://…`, `ssh://…`, `user@host:path`, `file://…` or an absolute path.
-    pub url: String,
-    /// How to prove who asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
-    /// The forge or system that it belongs to, `github` for example.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    /// Which program understands it.
-    #[serde(default)]
-    pub vcs: Vcs,
-}
-
-/// How a repository is fetched.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vcs {
-    /// Git, by the drone itself.
-    #[default]
-    Git,
-    /// Mercurial, by its own program.
-    Hg,
-    /// A folder, by the rsync program.
-    Rsync,
-}
-
-/// Credentials of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum Auth {
-    /// User name and password or token.
-    Https {
-        /// The user name; forges that take a bare token ignore it.
-        #[serde(default)]
-        username: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// A private key in OpenSSH or PEM form.
-    Ssh {
-        /// The key.
-        key: Secret,
-    },
-}
-
 /// What to check out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -196,7 +149,9 @@ impl JobData {
         }
         let mut job: Self =
             crate::object::from_str(json).map_err(|error| BadJob(explain(&crate::object::short(&error))))?;
-        job.hide_url_password();
+        if let Some(repo) = &mut job.repo {
+            repo.hide_login();
+        }
         job.check()?;
         Ok(job)
     }
@@ -211,7 +166,7 @@ impl JobData {
             if repo.url.starts_with('-') || repo.url.chars().any(char::is_control) {
                 return bad(format!("repo.url {} is no address of a repository", quoted(&repo.url)));
             }
-            if let Some(why) = is_misread(&repo.url) {
+            if let Some(why) = repo.is_misread() {
                 return bad(format!(
                     "repo.url cannot be read ({why}): in a user name or password write '/', '?', '#', '@' and '%' as %2F, \
                      %3F, %23, %40 and %25"
@@ -265,12 +220,8 @@ impl JobData {
     #[must_use]
     pub fn exposed(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
-            Some(Auth::Https { password, .. }) => {
-                value["repo"]["auth"]["password"] = password.expose().into();
-            }
-            Some(Auth::Ssh { key }) => value["repo"]["auth"]["key"] = key.expose().into(),
-            None => {}
+        if let Some(auth) = self.auth() {
+            value["repo"]["auth"] = auth.exposed();
         }
         for (name, secret) in &self.secrets {
             value["secrets"][name] = secret.expose().into();
@@ -286,19 +237,20 @@ impl JobData {
         value
     }
 
-    fn values(&self) -> impl Iterator<Item = &str> {
-        let auth = match self.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
-            Some(Auth::Https { password, .. }) => Some(password),
-            Some(Auth::Ssh { key }) => Some(key),
-            None => None,
-        };
-        self.secrets.values().chain(auth).map(Secret::expose)
+    /// The values that must not stand in any text.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.secrets.values().map(Secret::expose);
+        secrets.chain(self.auth().and_then(Auth::value))
+    }
+
+    fn auth(&self) -> Option<&Auth> {
+        self.repo.as_ref()?.auth.as_ref()
     }
 
     /// True if there is something that must not be shown.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        !self.secrets.is_empty() || self.repo.as_ref().is_some_and(|repo| repo.auth.is_some())
+        !self.secrets.is_empty() || self.auth().is_some()
     }
 
     /// True if a value reads [`REDACTED`]: the data came from a response and lost its secrets there.
@@ -324,26 +276,6 @@ impl JobData {
             Ref::Fetch { .. } => None,
         }
     }
-
-    /// Moves a password that stands in the address to `auth`, where it is kept from view.
-    fn hide_url_password(&mut self) {
-        let Some(repo) = &mut self.repo else { return };
-        let Ok(mut url) = url::Url::parse(&repo.url) else {
-            return;
-        };
-        let Some(password) = url.password().map(decode_percent) else {
-            return;
-        };
-        let username = decode_percent(url.username());
-        if url.set_password(None).is_err() || url.set_username("").is_err() {
-            return;
-        }
-        repo.url = url.into();
-        repo.auth.get_or_insert(Auth::Https {
-            username,
-            password: Secret::new(password),
-        });
-    }
 }
 
 /// A text in an error, in quotes, cut to its first 80 characters.
@@ -354,33 +286,6 @@ fn quoted(text: &str) -> String {
         start.push('…');
     }
     format!("{start:?}")
-}
-
-/// Why an address may hold a password that cannot be found in it. It is not repeated in the answer.
-fn is_misread(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    if let Err(error) = url::Url::parse(url) {
-        return Some(error.to_string());
-    }
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (place, rest) = rest.split_at(end);
-    (place.ends_with(':') && rest.contains('@')).then(|| "its port is empty".to_owned())
-}
-
-fn decode_percent(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = (first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .filter(|two| two.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|two| std::str::from_utf8(two).ok())
-            .and_then(|two| u8::from_str_radix(two, 16).ok());
-        bytes.push(hex.unwrap_or(first));
-        rest = if hex.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// True for the name of an environment variable.

@@ -10,7 +10,6 @@ use crate::{
 };
 use shared::{
     JobData,
-    job::Auth,
     protocol::event::Phase,
     settings::{BadSettings, FILE_NAME, Layer, Settings, is_section},
 };
@@ -19,13 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Everything of the job that must not be seen.
 pub fn mask(job: &JobData) -> Mask {
-    let auth = match job.repo.as_ref().and_then(|repo| repo.auth.as_ref()) {
-        Some(Auth::Https { password, .. }) => Some(password),
-        Some(Auth::Ssh { key }) => Some(key),
-        None => None,
-    };
-    let secrets = job.secrets.values().chain(auth).map(|secret| secret.expose());
-    Mask::new(secrets.filter(|secret| !secret.is_empty()).map(str::to_owned))
+    let secrets = job.values().filter(|secret| !secret.is_empty());
+    Mask::new(secrets.map(str::to_owned))
 }
 
 /// The drone's own part of every command's environment.

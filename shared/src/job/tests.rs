@@ -92,6 +92,58 @@ fn secrets_show_only_when_exposed() {
 }
 
 #[test]
+fn a_token_for_a_user_name_leaves_the_address_over_http() {
+    const TOKEN: &str = "ghp_0123456789abcdefghij";
+    let job = |repo: Value| JobData::parse(&with("repo", repo)).unwrap();
+    let shown = |job: &JobData| format!("{job:?} {} {}", serde_json::to_string(job).unwrap(), job.shown());
+    for url in [
+        format!("https://{TOKEN}@h/r"),
+        format!("HTTP://{TOKEN}:@h/r"),
+        format!("https://{TOKEN}:x-oauth-basic@h/r"),
+        format!(" https:{TOKEN}@h/r"),
+    ] {
+        let mut job = job(json!({"url": url}));
+        job.config = json!({"env": {"A": format!("x{TOKEN}y")}}).as_object().unwrap().clone();
+        assert!(!job.shown().to_string().contains(TOKEN), "{}", job.shown());
+        job.config.clear();
+        assert!(!shown(&job).contains(TOKEN), "{}", shown(&job));
+        assert!(job.values().eq([TOKEN]) && job.has_secrets());
+        let exposed = job.exposed();
+        assert_eq!(exposed["repo"]["auth"]["username"], TOKEN);
+        assert!(exposed["repo"]["url"].as_str().unwrap().ends_with("://h/r"));
+        assert_eq!(serde_json::from_value::<JobData>(exposed).unwrap(), job);
+        assert!(serde_json::from_value::<JobData>(job.shown()).unwrap().is_redacted());
+    }
+    // A name that is a word goes from the address, and is not looked for elsewhere.
+    let named = job(json!({"url": "https://bob@h/bob/r"}));
+    assert_eq!(named.shown()["repo"]["url"], "https://h/bob/r");
+    assert_eq!(named.shown()["repo"]["auth"]["username"], REDACTED);
+    assert_eq!(named.values().count(), 0);
+    // Beside a password it is a name.
+    let auth = json!({"type": "https", "password": "hunter2"});
+    let both = job(json!({"url": "https://bob@h/r", "auth": auth})).exposed();
+    assert_eq!(both["repo"]["url"], "https://h/r");
+    assert_eq!(
+        both["repo"]["auth"],
+        json!({"type": "https", "username": "bob", "password": "hunter2"})
+    );
+    // Elsewhere a name alone says nothing that is secret, and is needed.
+    for url in ["git@h:r", "ssh://bob@h/r", "rsync://bob@h/r", "/srv/a@b"] {
+        let job = job(json!({"url": url}));
+        assert_eq!(
+            (job.shown()["repo"]["url"].clone(), job.has_secrets()),
+            (json!(url), false)
+        );
+    }
+    let ssh = job(json!({"url": "ssh://bob:hunter2@h/r"})).exposed();
+    assert_eq!(ssh["repo"]["url"], "ssh://bob@h/r");
+    assert_eq!(
+        ssh["repo"]["auth"],
+        json!({"type": "https", "username": "bob", "password": "hunter2"})
+    );
+}
+
+#[test]
 fn states_move_only_forward() {
     use JobState::*;
     let all = [Queued, Running, Passed, Failed, Errored, Cancelled];
