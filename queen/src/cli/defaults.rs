@@ -1,7 +1,8 @@
 //! Settings from a TOML file: below flags and environment, above what is built in.
 //!
-//! Keys are the names of flags. At the top they count for every command that has the flag, in `[run]` or `[serve]`
-//! for that one. The file becomes default values of the parser, so that one place checks all values.
+//! Keys are the names of flags, or of their variables: where a flag and a command have one name, `token` and `[token]`, the
+//! flag is also `queen-token`. At the top they count for every command that has the flag, in `[run]` or `[serve]` for that
+//! one, which wins. The file becomes default values of the parser, so that one place checks all values.
 
 use super::{Failure, exit};
 use clap::{Arg, ArgAction, Command};
@@ -25,8 +26,7 @@ pub fn with_file(command: Command, args: &[OsString]) -> Result<Command, Failure
     };
     let bad = |why: &dyn std::fmt::Display| Failure::new(exit::NOTHING, format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|error| bad(&error))?;
-    // The whole error would show the line that it is about, which may be the token's.
-    let table: Table = text.parse().map_err(|error: toml::de::Error| bad(&error.message()))?;
+    let table = read(&command, &text).map_err(|why| bad(&why))?;
     apply(command, &table).map_err(|why| bad(&why))
 }
 
@@ -43,8 +43,30 @@ fn usual() -> Option<PathBuf> {
     Some(base.join("skep/queen.toml")).filter(|path| path.is_file())
 }
 
-fn id_of(key: &str) -> String {
-    key.replace('-', "_")
+/// A table has each key once, so a flag and the section of a command cannot both go by one name.
+fn read(command: &Command, text: &str) -> Result<Table, String> {
+    text.parse().map_err(|error: toml::de::Error| {
+        // The whole error would show the line that it is about, which may be the token's.
+        let message = error.message();
+        let at = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        match command.find_subcommand(at) {
+            Some(_) if has(command, at) => {
+                format!("{at} is there twice: beside a section [{at}] write queen-{at} = … for the flag --{at}")
+            }
+            _ => message.to_owned(),
+        }
+    })
+}
+
+/// The id of the flag that a key means: by its own name, or by that of its variable.
+fn id_of(command: &Command, key: &str) -> String {
+    let name = key.replace('-', "_");
+    let variable = name.to_ascii_uppercase();
+    let all = std::iter::once(command).chain(command.get_subcommands());
+    let named = all
+        .flat_map(flags)
+        .find(|arg| arg.get_env().is_some_and(|env| *env == *variable));
+    named.map_or(name, |arg| arg.get_id().to_string())
 }
 
 fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
@@ -59,34 +81,40 @@ fn has(command: &Command, id: &str) -> bool {
 
 /// Puts a file's values into the parser; the error names the key.
 fn apply(mut command: Command, table: &Table) -> Result<Command, String> {
-    for (key, value) in table {
-        let id = id_of(key);
-        if let Value::Table(section) = value {
-            if command.find_subcommand(key).is_none() {
-                return Err(unknown(key, "", command.get_subcommands().map(Command::get_name)));
-            }
-            for (key, value) in section {
-                command = put(command, Some(&id), &id_of(key), key, value)?;
-            }
-            continue;
+    let (sections, keys): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_table());
+    for (key, value) in keys {
+        command = put_everywhere(command, key, value)?;
+    }
+    // Later, because what is said of one command wins over what is said of all.
+    for (name, section) in sections {
+        if command.find_subcommand(name).is_none() {
+            return Err(unknown(name, "", command.get_subcommands().map(Command::get_name)));
         }
-        if has(&command, &id) {
-            command = put(command, None, &id, key, value)?;
-            continue;
+        for (key, value) in section.as_table().into_iter().flatten() {
+            let id = id_of(&command, key);
+            command = put(command, Some(name), &id, key, value)?;
         }
-        let owners: Vec<_> = command
-            .get_subcommands()
-            .filter(|sub| has(sub, &id))
-            .map(|sub| sub.get_name().to_owned())
-            .collect();
-        if owners.is_empty() {
-            let known = command.get_subcommands().flat_map(flags).chain(flags(&command));
-            let known: Vec<_> = known.map(|arg| arg.get_id().as_str()).collect();
-            return Err(unknown(key, "", known));
-        }
-        for owner in owners {
-            command = put(command, Some(&owner), &id, key, value)?;
-        }
+    }
+    Ok(command)
+}
+
+fn put_everywhere(mut command: Command, key: &str, value: &Value) -> Result<Command, String> {
+    let id = id_of(&command, key);
+    if has(&command, &id) {
+        return put(command, None, &id, key, value);
+    }
+    let owners: Vec<_> = command
+        .get_subcommands()
+        .filter(|sub| has(sub, &id))
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    if owners.is_empty() {
+        let known = command.get_subcommands().flat_map(flags).chain(flags(&command));
+        let known: Vec<_> = known.map(|arg| arg.get_id().as_str()).collect();
+        return Err(unknown(key, "", known));
+    }
+    for owner in owners {
+        command = put(command, Some(&owner), &id, key, value)?;
     }
     Ok(command)
 }
@@ -164,6 +192,53 @@ mod tests {
             "127.0.0.1:2"
         );
         assert_eq!(value(command, &["queen", "jobs"], "queen"), "http://file");
+    }
+
+    #[test]
+    fn a_section_wins_over_the_top_whatever_their_names() {
+        for text in [
+            "spread = 2\n[run]\nspread = 3",
+            "database = 'a'\n[backup]\ndatabase = '3'",
+        ] {
+            let (command, id) = match text.starts_with("spread") {
+                true => (["queen", "run"].as_slice(), "spread"),
+                false => (["queen", "backup", "x.tar"].as_slice(), "database"),
+            };
+            assert_eq!(value(with(text).unwrap(), command, id), "3");
+        }
+        let top = with("database = 'a'\n[backup]\ndatabase = '3'").unwrap();
+        assert_eq!(value(top, &["queen", "restore", "x.tar"], "database"), "a");
+    }
+
+    #[test]
+    fn a_flag_with_the_name_of_a_command_goes_by_its_variable_beside_the_section() {
+        let clashing: Vec<_> = {
+            let command = command();
+            let names = command.get_subcommands().map(Command::get_name);
+            names.filter(|name| has(&command, name)).map(str::to_owned).collect()
+        };
+        assert_eq!(clashing, ["token"]);
+        for key in ["queen-token", "queen_token", "QUEEN_TOKEN"] {
+            let command = with(&format!("{key} = 'one'\n[token]\ndatabase = 'two'")).unwrap();
+            assert_eq!(value(command.clone(), &["queen", "token", "list"], "database"), "two");
+            assert_eq!(value(command, &["queen", "jobs"], "token"), "one");
+        }
+        let command = with("token = 'one'\n[serve]\nqueen-listen = '127.0.0.1:1'").unwrap();
+        assert_eq!(value(command.clone(), &["queen", "serve"], "listen"), "127.0.0.1:1");
+        assert_eq!(value(command, &["queen", "jobs"], "token"), "one");
+        for text in [
+            "token = 'hunter2'\n[token]\ndatabase = 'x'",
+            "token = 'hunter2'\ntoken.database = 'x'",
+            "token.database = 'x'\ntoken = 'hunter2'",
+        ] {
+            let error = read(&crate::cli::command(), text).unwrap_err();
+            assert_eq!(
+                error,
+                "token is there twice: beside a section [token] write queen-token = … for the flag --token"
+            );
+        }
+        let error = read(&crate::cli::command(), "data = 'hunter2'\ndata = 'x'").unwrap_err();
+        assert!(error.contains("duplicate key") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
