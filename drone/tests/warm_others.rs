@@ -35,6 +35,7 @@ async fn by_command(name: &str) -> BTreeMap<String, FileReport> {
         let run = FileRun {
             root: &root,
             file: &file,
+            cases: None,
             env: &env,
             timeout: file.contains("hang").then_some(Duration::from_secs(3)),
             mask: &Arc::new(Mask::new([])),
