@@ -14,15 +14,14 @@ import time
 import traceback
 import unittest
 
+import skep_ahead
 import skep_worker
 
 # How to serve: `socket`; `collect`: import the whole suite first; `process`: no template, this process runs its one file;
-# `keep`: a child runs file after file.
+# `keep`: a child runs file after file; `bare`: nothing but unittest is loaded ahead.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
 # What unittest loads when it comes to need it.
 LATE = "argparse", "difflib", "pprint", "unittest.mock", "unittest.async_case"
-# Folders that hold no tests of the suite's own.
-FOREIGN = re.compile(r"^(\..*|venv|node_modules|__pycache__|build|dist)$")
 
 
 class State:
@@ -157,42 +156,28 @@ def run(path):
 
 
 def load():
-    for module in LATE:
-        try:
+    """What all files need. Begins again without it where it would stand in a file's way."""
+    if SPEC.get("bare"):
+        return
+    paths = skep_ahead.files(".", r"test.*\.py$")
+    with skep_ahead.quiet():
+        is_sound = skep_ahead.load(paths, lambda name: name.rpartition(".")[2].startswith("test"))
+        for module in LATE if is_sound else ():
             importlib.import_module(module)
-        except ImportError:
+        if SPEC.get("collect"):
+            collect(paths)
+    if not is_sound and not SPEC.get("collect"):
+        os.environ["SKEP_WARM"] = json.dumps(dict(SPEC, bare=True))
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]] if hasattr(sys, "orig_argv") else [sys.executable, *sys.argv])
+
+
+def collect(paths):
+    """The whole suite, in the order of a plain run; what cannot be imported says so when it is run."""
+    for path in paths:
+        try:
+            __import__(path[:-3].replace(os.sep, "."))
+        except (Exception, SystemExit):
             pass
-    if SPEC.get("collect"):
-        collect()
-
-
-def collect():
-    """The whole suite; what cannot be imported says so when it is run."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    kept = [os.dup(stream) for stream in (1, 2)]
-    skep_worker.flush()
-    for stream in (1, 2):
-        os.dup2(null, stream)
-    try:
-        for path in sorted(tests(".")):
-            try:
-                __import__(path[:-3].replace(os.sep, "."))
-            except (Exception, SystemExit):
-                pass
-    finally:
-        skep_worker.flush()
-        for stream, copy in zip((1, 2), kept):
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(null)
-
-
-def tests(folder):
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False) and not FOREIGN.match(entry.name):
-            yield from tests(entry.path)
-        elif entry.name.startswith("test") and entry.name.endswith(".py"):
-            yield os.path.relpath(entry.path)
 
 
 def settle():
