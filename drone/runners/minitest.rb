@@ -20,7 +20,6 @@ class SkepMinitest
   # False if the suite's helper is at fault: each file that requires it then says so.
   def load(collect)
     $LOAD_PATH.unshift(File.expand_path("lib"), File.expand_path("test"))
-    ARGV.replace(["-v", *@args])
     @many = SkepWorker::SPEC["keep"]
     require "minitest"
     listen
@@ -36,15 +35,16 @@ class SkepMinitest
   end
 
   # Loads the file as the main script. minitest runs its tests when the process ends, or here if more files follow.
-  def run(file, report)
+  def run(file, cases, report)
     @report = report
     $PROGRAM_NAME = file
+    ARGV.replace(["-v", *choice(cases), *@args])
     installed_anew unless @many
     Minitest::Runnable.runnables.replace(@common + @classes.fetch(file, []))
     main_script(file) unless @classes.key?(file)
     return 0 unless @many
 
-    Minitest.run(["-v", *@args]) ? 0 : 1
+    Minitest.run(ARGV.dup) ? 0 : 1
   end
 
   # Takes in what a test came to.
@@ -62,6 +62,10 @@ class SkepMinitest
   end
 
   private
+
+  def choice(cases)
+    cases ? ["-n", "/^(#{cases.map { |name| Regexp.escape(name).gsub('/', '\\/') }.join('|')})$/"] : []
+  end
 
   # Beside whatever reporters the suite chooses; and nothing is run where the template ends.
   def listen

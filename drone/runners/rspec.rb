@@ -31,7 +31,7 @@ class SkepRspec
     true
   end
 
-  def run(file, report)
+  def run(file, cases, report)
     config = RSpec.configuration
     path = File.expand_path(file)
     RSpec::Core::Runner.trap_interrupt
@@ -39,6 +39,7 @@ class SkepRspec
     @fresh = false
     config.start_time = RSpec::Core::Time.now
     formatter(config, report)
+    config.full_description = cases.map { |name| Regexp.escape(name) } if cases
     return early if RSpec.world.wants_to_quit
 
     if @groups.key?(path)

@@ -4,7 +4,7 @@
 #
 # It loads nothing but `socket`: what a suite requires must find the interpreter as its own command would leave it. It
 # must not know a framework (`rspec.rb`, `minitest.rb`): one is an object that answers `load(collect)`, which does once
-# what all files need, and `run(file, report)`, which runs one file and answers the exit code of the framework's own
+# what all files need, and `run(file, cases, report)`, which runs a file, or only those of its cases, and answers the exit code of the framework's own
 # command. The drone writes it beside its users as `skep_worker.rb`; read `drone/src/runner/warm.rs` for its other end.
 
 require "socket"
@@ -12,7 +12,6 @@ require "socket"
 module SkepWorker
   CONTROL = 1
   JSON_BODY = 8
-  ERROR = 64
   STREAM = 1
   STOP = 2
   # The exit code of a child that could not begin.
@@ -122,10 +121,6 @@ module SkepWorker
       send_frame(CONTROL | JSON_BODY, "", Words.write({ pid: Process.pid, **more }))
     end
 
-    def refuse(message)
-      send_frame(ERROR, "", message)
-    end
-
     def stop
       send_frame(CONTROL, "", "", STOP)
     end
@@ -137,6 +132,8 @@ module SkepWorker
       head = [0x14, flags, context.bytesize + body.bytesize].pack("CCV")
       frame = head + [sum(head), bits, 0, context.bytesize].pack("VCCV") + context.b + body.b
       @turn.synchronize { @socket.write(frame) }
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      exit!(CANNOT) # The drone has gone.
     end
 
     # The next frame, or nil at the end.
@@ -172,6 +169,8 @@ module SkepWorker
 
       @buffer << data
       true
+    rescue Errno::ECONNRESET
+      false
     end
 
     # The next files that came along with frames.
@@ -309,21 +308,17 @@ module SkepWorker
       seen = {}
       while (frame = relay.receive) && !frame.stop?
         work = Words.read(frame.body)
-        if work["cases"]
-          relay.refuse("this runner takes whole files: leave out `split`")
-        elsif seen[work["file"]]
+        if seen[work["file"]]
           # What a file defines is there: only another process can load it anew.
           relay.stop
           break
         else
           seen[work["file"]] = true
           ENV.update(work["env"] || {})
-          run(work["file"], relay)
+          run(work["file"], work["cases"], relay)
           break unless @many
         end
       end
-    rescue Errno::EPIPE, Errno::ECONNRESET
-      # The drone has gone.
     end
 
     private
@@ -358,18 +353,18 @@ module SkepWorker
       end
     end
 
-    def run(file, relay)
+    def run(file, cases, relay)
       @began = true
       report = Report.new(relay)
       unless @many
         @framework.load(false) if SPEC["bare"]
-        code = @framework.run(file, report)
+        code = @framework.run(file, cases, report)
         return code.zero? || exit(code)
       end
 
       code = begin
         @framework.load(false) if SPEC["bare"]
-        @framework.run(file, report)
+        @framework.run(file, cases, report)
       rescue SystemExit => e
         e.status
       rescue StandardError, ScriptError => e
