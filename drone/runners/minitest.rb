@@ -47,6 +47,10 @@ class SkepMinitest
     Minitest.run(ARGV.dup) ? 0 : 1
   end
 
+  def begin(kind, name)
+    @report.begin("#{kind}##{name}")
+  end
+
   # Takes in what a test came to.
   def record(result)
     kind = result.respond_to?(:klass) ? result.klass : result.class.name
@@ -71,6 +75,10 @@ class SkepMinitest
   def listen
     framework = self
     Minitest::CompositeReporter.prepend(Module.new do
+      define_method(:prerecord) do |kind, name|
+        super(kind, name)
+        framework.begin(kind, name)
+      end
       define_method(:record) do |result|
         super(result)
         framework.record(result)

@@ -15,8 +15,6 @@ import { inspect } from "node:util";
 
 const CONTROL = 1, JSON_BODY = 8, ERROR = 64; // flags
 const STREAM = 1, STOP = 2; // bits of the stream byte
-// What the worker calls the test that makes node set up its reporters.
-const PRIMER = "skep: primer";
 // The most characters of a message; the drone keeps less of it still.
 const MESSAGE_LIMIT = 64 * 1024;
 
@@ -63,7 +61,12 @@ class Relay {
     head[10] = bits;
     head.writeUInt32LE(Buffer.byteLength(context), 12);
     const frame = Buffer.concat([head, payload]);
-    for (let at = 0; at < frame.length; ) at += writeSync(this.fd, frame, at);
+    try {
+      for (let at = 0; at < frame.length; ) at += writeSync(this.fd, frame, at);
+    } catch {
+      current = null; // The drone has gone.
+      process.exit(1);
+    }
   }
 
   /** The whole frames that `data` completes: `stop`, or a body. */
@@ -142,7 +145,9 @@ class File {
       const message = cut(this.fault || `its process ended with exit code ${code}, though no test had failed`);
       this.relay.say("case", { name: "(the file as a whole)", outcome: "errored", message }, STREAM);
     }
-    this.relay.say("done", { exit: code !== 0 || this.hasFailed ? 1 : 0 });
+    const exit = code !== 0 || this.hasFailed ? 1 : 0;
+    this.relay.say("done", { exit });
+    return exit;
   }
 }
 
@@ -165,12 +170,11 @@ function cut(text) {
 
 // ---- the process
 
-/** The reporter: node calls it when the first test is declared. */
+/** The reporter: node calls it when the first test or hook is declared. */
 export default async function* skep(events) {
+  listening();
   for await (const { type, data } of events) {
-    if (data?.name === PRIMER) {
-      if (type === "test:pass") primed();
-    } else if (current && data) {
+    if (current && data) {
       current.on(type, data);
       if (spec.keep) settled();
     }
@@ -178,7 +182,7 @@ export default async function* skep(events) {
   }
 }
 
-let primed = () => {};
+let listening = () => {};
 let settled = () => {};
 
 /** Runs the file as the main script; its results are told when the process exits. */
@@ -215,10 +219,11 @@ function runOneOf(path) {
 
 async function serve() {
   if (spec.keep) {
-    const { test } = await import("node:test");
-    const isPrimed = new Promise((done) => (primed = done));
-    test(PRIMER, () => {});
-    await isPrimed;
+    // The reporters are to be there before the first file's tests.
+    const { before } = await import("node:test");
+    const isListening = new Promise((done) => (listening = done));
+    before(() => {});
+    await isListening;
   }
   const socket = connect(spec.socket);
   await new Promise((done, failed) => socket.once("connect", done).once("error", failed));
@@ -230,9 +235,14 @@ async function serve() {
   process.on("uncaughtExceptionMonitor", (error) => {
     if (current) current.fault ||= inspect(error);
   });
-  process.on("exit", (code) => current?.done(code));
-  socket.on("error", () => process.exit(1));
-  socket.on("close", () => current || process.exit(0));
+  process.on("exit", (code) => {
+    if (current) process.exitCode = current.done(code);
+  });
+  const leave = () => {
+    current = null; // Nobody is told.
+    process.exit(1);
+  };
+  socket.on("error", leave).on("close", leave);
   socket.on("data", (data) => {
     for (const body of relay.receive(data)) {
       if (body === "stop") process.exit(0);

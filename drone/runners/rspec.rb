@@ -102,11 +102,15 @@ class SkepRspec
 
   def formatter(config, report)
     formatter = Class.new do
-      RSpec::Core::Formatters.register self, :example_passed, :example_failed, :example_pending, :message, :dump_summary
+      RSpec::Core::Formatters.register self, :example_started, :example_passed, :example_failed, :example_pending, :message, :dump_summary
 
       define_method(:initialize) do |_output|
         @report = report
         @messages = []
+      end
+
+      def example_started(told)
+        @report.begin(told.example.full_description)
       end
 
       def example_passed(told)

@@ -53,6 +53,7 @@ class Result(unittest.TextTestResult):
 
     def startTest(self, test):
         super().startTest(test)
+        State.worker.begin(name(str(test)))
         self.case = Case()
 
     def stopTest(self, test):

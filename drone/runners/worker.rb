@@ -191,6 +191,11 @@ module SkepWorker
       @relay = relay
     end
 
+    # A case begins: the one that is to be named if this process does not live to see its end.
+    def begin(name)
+      @relay.send_frame(JSON_BODY, "begin", name, STREAM)
+    end
+
     # `outcome` as `CaseOutcome`; `duration` in seconds.
     def case(name, outcome, duration: nil, message: nil, file: nil, line: nil)
       told = { name: name, outcome: outcome }
