@@ -82,9 +82,10 @@ class Relay {
       if (this.buffer.length < end) return;
       const context = start > 12 ? this.buffer.readUInt32LE(12) : 0;
       const body = this.buffer.subarray(start + context, end).toString();
-      const isStop = (this.buffer[10] & STOP) !== 0 || ((flags & CONTROL) !== 0 && body.includes('"stop"'));
+      const isControl = (flags & CONTROL) !== 0;
+      const isStop = (this.buffer[10] & STOP) !== 0 || (isControl && body.includes('"stop"'));
       this.buffer = this.buffer.subarray(end);
-      yield isStop ? "stop" : body;
+      if (isStop || !isControl) yield isStop ? "stop" : body;
     }
   }
 }

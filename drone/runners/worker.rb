@@ -98,8 +98,12 @@ module SkepWorker
   class Relay
     TABLE = (0..255).map { |byte| 8.times.inject(byte) { |sum, _| sum.odd? ? (sum >> 1) ^ 0xedb88320 : sum >> 1 } }.freeze
     Frame = Struct.new(:flags, :bits, :context, :body) do
+      def control?
+        flags & CONTROL != 0
+      end
+
       def stop?
-        bits & STOP != 0 || (flags & CONTROL != 0 && body.include?('"stop"'))
+        bits & STOP != 0 || (control? && body.include?('"stop"'))
       end
     end
 
@@ -136,12 +140,13 @@ module SkepWorker
       exit!(CANNOT) # The drone has gone.
     end
 
-    # The next frame, or nil at the end.
+    # The next payload, or nil at the end and where the drone says stop.
     def receive
       loop do
         frame = whole
-        return frame if frame
-        return nil unless fill
+        next (return nil unless fill) unless frame
+        return nil if frame.stop?
+        return frame unless frame.control?
       end
     end
 
@@ -253,7 +258,7 @@ module SkepWorker
         while (frame = relay.whole)
           return if frame.stop?
 
-          fork_child(Words.read(frame.body), relay)
+          fork_child(Words.read(frame.body), relay) unless frame.control?
         end
       end
     end
@@ -311,7 +316,7 @@ module SkepWorker
       relay.hello(**hello)
       last(relay)
       seen = {}
-      while (frame = relay.receive) && !frame.stop?
+      while (frame = relay.receive)
         work = Words.read(frame.body)
         if seen[work["file"]]
           # What a file defines is there: only another process can load it anew.

@@ -44,6 +44,7 @@ fn rspec_says_where_and_why() {
             {"full_description": "Cart breaks", "status": "failed", "file_path": "./spec/cart_spec.rb", "line_number": 9, "run_time": 0.1,
              "exception": {"class": "RuntimeError", "message": "no", "backtrace": ["./spec/cart_spec.rb:10"]}},
             {"full_description": "Cart waits", "status": "pending", "pending_message": "not yet"},
+            {"full_description": "Cart had begun when the run was ended", "status": null},
         ],
         "messages": ["An error occurred outside of examples"],
         "summary": {"errors_outside_of_examples_count": 1},
