@@ -1,11 +1,12 @@
 # frozen_string_literal: true
 
-# minitest, warm: the library and the suite's `test_helper` are there before the first fork.
+# minitest and test-unit, warm: the library and the suite's `test_helper` are there before the first fork.
 #
-# Owns what minitest needs of its own; frames, forks and ends are `worker.rb`'s. A case is called as in the lines of
+# Owns what these need of their own; frames, forks and ends are `worker.rb`'s. A case is called as in the lines of
 # `ruby -Ilib -Itest FILE -v`. Its arguments are those of the file there. The drone writes it as `skep_minitest.rb`.
 
 require_relative "skep_worker"
+require_relative "skep_testunit"
 
 # The tests of one process, run at its end as their files' own `minitest/autorun` says.
 class SkepMinitest
@@ -24,8 +25,11 @@ class SkepMinitest
     require "minitest"
     listen
     require_helper unless SkepWorker::SPEC["bare"]
+    hold_test_unit
+    SkepTestUnit.hold
     @common = Minitest::Runnable.runnables.dup
     @classes = SkepWorker.quietly { classes_by_file } if collect
+    SkepTestUnit.hold
     true
   rescue LoadError, StandardError, SyntaxError, SystemExit => e
     raise if SkepWorker::SPEC["bare"]
@@ -42,7 +46,9 @@ class SkepMinitest
     installed_anew unless @many
     Minitest::Runnable.runnables.replace(@common + @classes.fetch(file, []))
     main_script(file) unless @classes.key?(file)
+    listen_to_test_unit
     return 0 unless @many
+    return run_test_unit if defined?(Test::Unit::AutoRunner) && Minitest::Runnable.runnables == @common
 
     Minitest.run(ARGV.dup) ? 0 : 1
   end
@@ -103,6 +109,7 @@ class SkepMinitest
 
   # What the helper has set to be done at the end was set in another process.
   def installed_anew
+    SkepTestUnit.release
     return unless Minitest.class_variable_get(:@@installed_at_exit)
 
     Minitest.class_variable_set(:@@installed_at_exit, false)
