@@ -25,7 +25,6 @@ class SkepMinitest
     require "minitest"
     listen
     require_helper unless SkepWorker::SPEC["bare"]
-    hold_test_unit
     SkepTestUnit.hold
     @common = Minitest::Runnable.runnables.dup
     @classes = SkepWorker.quietly { classes_by_file } if collect
@@ -46,9 +45,9 @@ class SkepMinitest
     installed_anew unless @many
     Minitest::Runnable.runnables.replace(@common + @classes.fetch(file, []))
     main_script(file) unless @classes.key?(file)
-    listen_to_test_unit
+    SkepTestUnit.listen(report)
     return 0 unless @many
-    return run_test_unit if defined?(Test::Unit::AutoRunner) && Minitest::Runnable.runnables == @common
+    return SkepTestUnit.run(file) if SkepTestUnit.there? && Minitest::Runnable.runnables == @common
 
     Minitest.run(ARGV.dup) ? 0 : 1
   end
