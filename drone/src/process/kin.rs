@@ -261,9 +261,12 @@ pub(super) fn find(id: &Id, pipes: &[u64]) -> Vec<Kin> {
     let alone = running().as_ref().is_none_or(|commands| commands.len() <= 1);
     let is_kin = |stat: &Stat| {
         let fell_to_us = stat.parent == me && stat.group != own_group && !is_running_leader(stat.pid);
+        if stat.group == group {
+            return true;
+        }
         match owner(stat.pid) {
-            Owner::Running(marker) => marker == id.0.marker,
-            _ if stat.group == group => true,
+            // What was forked from a template and has executed nothing shows the template's mark.
+            Owner::Running(marker) => marker == id.0.marker || (fell_to_us && holds(stat.pid, pipes)),
             Owner::Ended => fell_to_us,
             Owner::Unknown => fell_to_us && (alone || holds(stat.pid, pipes)),
         }

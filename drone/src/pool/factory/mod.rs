@@ -3,6 +3,8 @@
 //! Owns the [`Factory`] trait and what it hands over. Must not know seats, queues or limits. Read next: `pipe.rs` for the
 //! simplest factory, `socket.rs` for workers that dial.
 
+pub mod zygote;
+
 use super::goridge::{Control, Frame, FrameError, Frames};
 use crate::process::{Child, Exit};
 use futures_util::future::BoxFuture;
