@@ -9,6 +9,7 @@ mod mailbox;
 mod output;
 mod prepare;
 mod setup;
+mod warm;
 
 pub use mailbox::Mailbox;
 pub use output::{Voice, cut};
@@ -20,6 +21,7 @@ use crate::{
     link::Outbox,
     phase::{Numbers, Planned, Stage},
     plugin::Plugins,
+    runner::warm::Warm,
     slots::Slots,
     source,
     workspace::Workspaces,
@@ -93,6 +95,8 @@ struct Progress {
     open: Option<Phase>,
     /// What the cleanup needs to know; it grows while the job is prepared.
     prepared: Option<Arc<Prepared>>,
+    /// To be ended before the cleanup.
+    warm: Option<Arc<Warm>>,
     /// Slots that have begun their first file.
     slots: BTreeSet<u32>,
     /// The hooks before the workers have begun.
@@ -195,6 +199,10 @@ impl Job {
             }
         };
         job.stop.cancel();
+        let warm = job.progress().warm.take();
+        if let Some(warm) = warm {
+            warm.stop().await;
+        }
         job.tasks.close();
         job.tasks.wait().await;
         if job.progress().open.is_some() {

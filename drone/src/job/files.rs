@@ -158,19 +158,21 @@ async fn test_file(
             let (sender, pieces) = mpsc::channel(PIECES);
             let run = async {
                 let sender = sender;
-                runner
-                    .run_file(FileRun {
-                        root,
-                        file: &file.path,
-                        cases: file.cases.as_deref(),
-                        env,
-                        timeout: time_limit(file, prepared),
-                        mask: &voice.mask,
-                        output: &sender,
-                        cancel: &job.stop,
-                        scratch: prepared.scratch(),
-                    })
-                    .await
+                let run = FileRun {
+                    root,
+                    file: &file.path,
+                    cases: file.cases.as_deref(),
+                    env,
+                    timeout: time_limit(file, prepared),
+                    mask: &voice.mask,
+                    output: &sender,
+                    cancel: &job.stop,
+                    scratch: prepared.scratch(),
+                };
+                match &prepared.warm {
+                    Some(warm) => warm.run_file(run).await,
+                    None => runner.run_file(run).await,
+                }
             };
             let (report, ()) = tokio::join!(run, voice.relay(file.num, pieces, None));
             report.map(Ok)

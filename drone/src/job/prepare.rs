@@ -9,7 +9,7 @@ use crate::{
     job::setup::Contributions,
     phase::millis,
     process::Stream,
-    runner::{self, Runner},
+    runner::{self, Runner, warm::Warm},
     source::{self, Borrowed, Fetch, Fetched},
 };
 use shared::{
@@ -41,6 +41,8 @@ pub struct Prepared {
     pub env: BTreeMap<String, String>,
     pub settings: Settings,
     pub runner: Option<Runner>,
+    /// Keeps the runner's framework loaded, where there is a way to.
+    pub warm: Option<Arc<Warm>>,
     contributions: Arc<Contributions>,
     workspace: PathBuf,
     scratch: PathBuf,
@@ -182,6 +184,7 @@ impl Job {
             env: setup::environment(base, &self.data, &self.names(None), &contributions, None),
             settings: Settings::default(),
             runner: None,
+            warm: None,
             contributions,
             root: workspace.clone(),
             workspace,
@@ -324,7 +327,7 @@ impl Job {
     }
 
     /// Begins the test phase: tells the queen the files.
-    pub(super) async fn list(&self, prepared: Prepared) -> Result<Prepared, Stopped> {
+    pub(super) async fn list(self: &Arc<Self>, prepared: Prepared) -> Result<Prepared, Stopped> {
         self.phase_start(Phase::Test).await;
         let (prepared, files) = self.find_files(prepared).await?;
         let test = &prepared.settings.test;
@@ -355,7 +358,7 @@ impl Job {
     }
 
     /// Chooses the runner and lists the files; commands that plugins bring to the test phase count as files.
-    async fn find_files(&self, mut prepared: Prepared) -> Result<(Prepared, Vec<String>), Stopped> {
+    async fn find_files(self: &Arc<Self>, mut prepared: Prepared) -> Result<(Prepared, Vec<String>), Stopped> {
         let only = self.data.only.clone();
         let wanted = |path: &String| only.as_ref().is_none_or(|only| only.contains(path));
         let mut files: Vec<String> = prepared
@@ -377,6 +380,7 @@ impl Job {
         });
         match listed.await.map_err(|error| Stopped::error("internal", error))? {
             Ok(Some(listing)) => {
+                prepared.warm = self.warm_up(&prepared, &listing.runner);
                 prepared.runner = Some(listing.runner);
                 files.extend(listing.files);
             }

@@ -142,7 +142,7 @@ pub struct Ended {
 
 impl Ended {
     /// Cancelled before it began.
-    fn unstarted() -> Self {
+    pub(crate) fn unstarted() -> Self {
         let signal = Signal::TERM.as_raw();
         Self {
             code: 128 + signal,

@@ -17,6 +17,7 @@ mod tap;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod warm;
 
 use crate::process::{self, Command, Ended, Mask, Output};
 use files::{Globs, Tree};

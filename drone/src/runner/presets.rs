@@ -288,7 +288,7 @@ impl Place<'_> {
     }
 
     /// A virtual environment in the repository comes first: a prepare command has made it for the tests.
-    fn python(&self) -> String {
+    pub(super) fn python(&self) -> String {
         let local = [".venv/bin/python", "venv/bin/python"]
             .into_iter()
             .find(|path| self.has(path));
@@ -301,7 +301,7 @@ impl Place<'_> {
     }
 
     /// `pytest` itself where it is installed as a program: `python3 -m pytest` would add the folder to `sys.path`.
-    fn pytest(&self) -> Vec<String> {
+    pub(super) fn pytest(&self) -> Vec<String> {
         let local = [".venv/bin/pytest", "venv/bin/pytest"]
             .into_iter()
             .find(|path| self.has(path));
@@ -320,7 +320,7 @@ impl Place<'_> {
         vec!["npx".into(), "--no-install".into(), name.to_owned()]
     }
 
-    fn ruby_tool(&self, name: &str) -> Vec<String> {
+    pub(super) fn ruby_tool(&self, name: &str) -> Vec<String> {
         if self.has("Gemfile") && self.is_on_path("bundle") {
             return ["bundle", "exec", name].map(str::to_owned).to_vec();
         }

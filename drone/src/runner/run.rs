@@ -231,7 +231,7 @@ fn read_bytes(results: Results, bytes: &[u8], file: &str) -> Found {
 }
 
 /// Makes the result of everything that is known.
-fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask) -> FileReport {
+pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask) -> FileReport {
     if kind == Kind::Node {
         without_file_point(&mut found, file);
     }

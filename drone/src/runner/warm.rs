@@ -1,0 +1,282 @@
+//! Files in processes that have their framework loaded already.
+//!
+//! Owns the choice between a warm worker and a command of its own for a file, the templates and pools of one job on one
+//! drone, and the second look at a file that failed alone. Must not know jobs or the link; the programs are `script.rs`'s,
+//! what they say is `talk.rs`'s. Read next: [`Warm::run_file`].
+
+mod script;
+mod talk;
+
+use super::{FileReport, FileRun, Runner, presets::Kind, run};
+use crate::{
+    clock,
+    pool::{self, Execution, Payload, Pool, Progress, factory::zygote::Zygote},
+    process::{Ended, Mask, SpawnError},
+};
+use shared::{
+    outcome::FileOutcome,
+    settings::Isolation,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use talk::{Request, Telling};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Variables that only a file's own process can have.
+const OWN: [&str; 2] = ["SKEP_WORKER_ID", "SKEP_FILE"];
+
+/// What a job's warm workers run with.
+pub struct Setting {
+    /// The folder that all paths start from.
+    pub root: PathBuf,
+    /// The environment of the job's commands.
+    pub env: BTreeMap<String, String>,
+    /// An existing folder outside of the source.
+    pub scratch: PathBuf,
+    /// Hides secrets.
+    pub mask: Arc<Mask>,
+    /// How files are kept apart.
+    pub isolation: Isolation,
+    /// From `[pool]`, with a listener.
+    pub pool: pool::Options,
+    /// Files that may run at once.
+    pub capacity: u32,
+}
+
+/// The warm workers of one job on one drone.
+pub struct Warm {
+    runner: Runner,
+    setting: Setting,
+    /// Of a template that has loaded framework and configuration; of one that has loaded the whole suite, where files are
+    /// not kept apart.
+    first: OnceCell<Result<Line, String>>,
+    /// Of a template that has loaded the whole suite, for files that fail alone.
+    whole: OnceCell<Result<Line, String>>,
+    /// As many files as there may be workers.
+    gate: Semaphore,
+    has_warned: AtomicBool,
+    stop: CancellationToken,
+    stopped: CancellationToken,
+}
+
+/// A template and the workers that come from it.
+struct Line {
+    zygote: Arc<Zygote>,
+    pool: Pool,
+    warnings: Vec<String>,
+}
+
+/// Why a file was not run warm.
+enum Cold {
+    Why(String),
+    Cancelled,
+}
+
+impl Warm {
+    /// The warm workers for `runner`; none where it has no warm way, or the settings want none.
+    #[must_use]
+    pub fn new(runner: &Runner, mut setting: Setting) -> Option<Arc<Self>> {
+        let workers = setting.pool.workers;
+        let wanted = runner.script.is_none() && setting.isolation != Isolation::Process && workers > 0;
+        if !wanted || !script::forks(runner.kind) {
+            return None;
+        }
+        if setting.isolation == Isolation::Fork {
+            setting.pool.max_executions = Some(1);
+        }
+        // The files are counted already: none of them is one too many.
+        setting.pool.queue_size = setting.pool.queue_size.max(setting.capacity as usize);
+        setting.pool.mask = Arc::clone(&setting.mask);
+        Some(Arc::new(Self {
+            runner: runner.clone(),
+            setting,
+            first: OnceCell::new(),
+            whole: OnceCell::new(),
+            gate: Semaphore::new(workers as usize),
+            has_warned: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        }))
+    }
+
+    /// Starts the template, so that it is there when the first file comes.
+    pub async fn start(&self) {
+        let _ = self.stop.run_until_cancelled(self.line(false)).await;
+    }
+
+    /// Ends all workers and templates; nothing of them is left. Who still waits for a file is told that it was cancelled.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        for line in [&self.first, &self.whole] {
+            if let Some(Ok(line)) = line.get() {
+                line.pool.destroy().await;
+                line.zygote.stop().await;
+            }
+        }
+        self.stopped.cancel();
+    }
+
+    /// Ends when [`Self::stop`] has ended.
+    pub async fn stopped(&self) {
+        self.stopped.cancelled().await;
+    }
+
+    /// Runs one file, or some of its cases, in a warm worker; by a command of its own where that cannot be. An error: such a
+    /// command could not be started.
+    pub async fn run_file(&self, run: FileRun<'_>) -> Result<FileReport, SpawnError> {
+        let why = match self.warm_file(&run).await {
+            Ok(report) => return Ok(report),
+            Err(Cold::Cancelled) => return Ok(self.cancelled(&run)),
+            Err(Cold::Why(why)) => why,
+        };
+        let mut report = self.runner.run_file(run).await?;
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            let what = format!(
+                "{} could not be kept warm, so each file is run by a command of its own: {why}",
+                self.runner.name()
+            );
+            report.warnings.push(self.setting.mask.sanitize(&what));
+        }
+        Ok(report)
+    }
+
+    async fn warm_file(&self, run: &FileRun<'_>) -> Result<FileReport, Cold> {
+        let asked = run.cases.filter(|cases| !cases.is_empty());
+        if asked.is_some() && self.runner.kind != Kind::Pytest {
+            return Err(Cold::Why("only some cases of a file were asked for".into()));
+        }
+        let unless_stopped = async {
+            let _turn = self.gate.acquire().await;
+            let line = self.line(false).await?;
+            let report = self.attempt(line, run, asked).await?;
+            self.look_again(run, asked, report).await
+        };
+        tokio::select! {
+            biased;
+            () = run.cancel.cancelled() => Err(Cold::Cancelled),
+            () = self.stop.cancelled() => Err(Cold::Cancelled),
+            report = unless_stopped => report,
+        }
+    }
+
+    /// A file that failed by itself is run once more where the whole suite is loaded: what passes there depends on other
+    /// files, as it would in a run of them all.
+    async fn look_again(
+        &self,
+        run: &FileRun<'_>,
+        asked: Option<&[String]>,
+        report: FileReport,
+    ) -> Result<FileReport, Cold> {
+        let may_depend = self.setting.isolation == Isolation::Fork
+            && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
+        if !may_depend {
+            return Ok(report);
+        }
+        // Without it, what was found stands.
+        let Ok(line) = self.line(true).await else { return Ok(report) };
+        let Ok(mut second) = self.attempt(line, run, asked).await else { return Ok(report) };
+        if second.result.outcome != FileOutcome::Passed {
+            return Ok(report);
+        }
+        second.warnings.push(format!(
+            "{} failed when it was run by itself and passed when the other files had been loaded: it is counted as passed, but \
+             its tests depend on their order, or fail now and then",
+            run.file
+        ));
+        Ok(second)
+    }
+
+    /// The template and its workers, started if need be.
+    async fn line(&self, whole: bool) -> Result<&Line, Cold> {
+        let cell = if whole { &self.whole } else { &self.first };
+        let keep = self.setting.isolation == Isolation::None;
+        let line = cell.get_or_init(|| self.open(whole || keep, keep)).await;
+        line.as_ref().map_err(|why| Cold::Why(why.clone()))
+    }
+
+    async fn open(&self, collect: bool, keep: bool) -> Result<Line, String> {
+        let setting = &self.setting;
+        let folder = setting.scratch.join("warm");
+        let written = tokio::task::spawn_blocking({
+            let folder = folder.clone();
+            move || script::write(&folder)
+        });
+        let fail = |error: std::io::Error| format!("its program cannot be written: {error}");
+        written.await.map_err(std::io::Error::other).flatten().map_err(fail)?;
+        let command = |socket: &Path| {
+            let spec = script::Spec {
+                socket,
+                collect,
+                process: false,
+                keep,
+                path: None,
+            };
+            script::command(self.runner.kind, &setting.root, &setting.env, &self.runner.args, &folder, spec)
+        };
+        let (zygote, warnings) = Zygote::start(&setting.scratch, Arc::clone(&setting.mask), command).await?;
+        let zygote = Arc::new(zygote);
+        Ok(Line {
+            pool: Pool::new(Arc::clone(&zygote) as Arc<_>, setting.pool.clone()),
+            zygote,
+            warnings,
+        })
+    }
+
+    async fn attempt(&self, line: &Line, run: &FileRun<'_>, cases: Option<&[String]>) -> Result<FileReport, Cold> {
+        let cold = |error: pool::Error| match error {
+            pool::Error::Destroyed => Cold::Cancelled,
+            error => Cold::Why(error.to_string()),
+        };
+        let own = OWN.iter().filter_map(|name| Some((*name, run.env.get(*name)?.as_str())));
+        let request = Request {
+            file: run.file,
+            env: own.collect(),
+            cases,
+        };
+        let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;
+        let execution = line.pool.begin_with(payload, run.timeout).map_err(cold)?;
+        let (ended, mut found) = follow(execution, run).await.map_err(cold)?;
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            found.warnings.extend(line.warnings.iter().cloned());
+        }
+        Ok(run::conclude(self.runner.kind, run.file, ended, found, run.mask))
+    }
+
+    fn cancelled(&self, run: &FileRun<'_>) -> FileReport {
+        let ended = Ended::unstarted();
+        run::conclude(self.runner.kind, run.file, ended, super::found::Found::default(), run.mask)
+    }
+}
+
+/// Hears what comes of a file and passes its output on.
+async fn follow(
+    mut execution: Execution,
+    run: &FileRun<'_>,
+) -> Result<(Ended, super::found::Found), pool::Error> {
+    let mut telling = Telling::default();
+    let mut began = clock::instant();
+    while let Some(progress) = execution.next().await {
+        match progress {
+            Progress::Began { .. } => {
+                began = clock::instant();
+                telling = Telling::default();
+            }
+            Progress::Frame(payload) => telling.hear(&payload),
+            Progress::Output(piece) => {
+                telling.note(&piece);
+                // Nobody listens any more: the file runs all the same.
+                let _ = run.output.send(piece).await;
+            }
+        }
+    }
+    let wall: Duration = began.elapsed();
+    telling.end(execution.end().await, wall)
+}
