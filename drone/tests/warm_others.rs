@@ -64,7 +64,10 @@ fn cases(report: &FileReport) -> Vec<(String, CaseOutcome)> {
 async fn show() {
     for name in ["unittest", "node", "rspec", "minitest"] {
         for (file, report) in by_command(name).await {
-            println!("== {file} {:?} {:?} died {}", report.result.outcome, report.result.exit, report.result.died);
+            println!(
+                "== {file} {:?} {:?} died {}",
+                report.result.outcome, report.result.exit, report.result.died
+            );
             for (case, outcome) in cases(&report) {
                 println!("  {outcome:?} {case:?}");
             }

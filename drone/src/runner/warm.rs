@@ -13,10 +13,7 @@ use crate::{
     pool::{self, Execution, Payload, Pool, Progress, factory::zygote::Zygote},
     process::{Ended, Mask, SpawnError},
 };
-use shared::{
-    outcome::FileOutcome,
-    settings::Isolation,
-};
+use shared::{outcome::FileOutcome, settings::Isolation};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -181,8 +178,12 @@ impl Warm {
             return Ok(report);
         }
         // Without it, what was found stands.
-        let Ok(line) = self.line(true).await else { return Ok(report) };
-        let Ok(mut second) = self.attempt(line, run, asked).await else { return Ok(report) };
+        let Ok(line) = self.line(true).await else {
+            return Ok(report);
+        };
+        let Ok(mut second) = self.attempt(line, run, asked).await else {
+            return Ok(report);
+        };
         if second.result.outcome != FileOutcome::Passed {
             return Ok(report);
         }
@@ -219,7 +220,14 @@ impl Warm {
                 keep,
                 path: None,
             };
-            script::command(self.runner.kind, &setting.root, &setting.env, &self.runner.args, &folder, spec)
+            script::command(
+                self.runner.kind,
+                &setting.root,
+                &setting.env,
+                &self.runner.args,
+                &folder,
+                spec,
+            )
         };
         let (zygote, warnings) = Zygote::start(&setting.scratch, Arc::clone(&setting.mask), command).await?;
         let zygote = Arc::new(zygote);
@@ -235,7 +243,9 @@ impl Warm {
             pool::Error::Destroyed => Cold::Cancelled,
             error => Cold::Why(error.to_string()),
         };
-        let own = OWN.iter().filter_map(|name| Some((*name, run.env.get(*name)?.as_str())));
+        let own = OWN
+            .iter()
+            .filter_map(|name| Some((*name, run.env.get(*name)?.as_str())));
         let request = Request {
             file: run.file,
             env: own.collect(),
@@ -252,15 +262,18 @@ impl Warm {
 
     fn cancelled(&self, run: &FileRun<'_>) -> FileReport {
         let ended = Ended::unstarted();
-        run::conclude(self.runner.kind, run.file, ended, super::found::Found::default(), run.mask)
+        run::conclude(
+            self.runner.kind,
+            run.file,
+            ended,
+            super::found::Found::default(),
+            run.mask,
+        )
     }
 }
 
 /// Hears what comes of a file and passes its output on.
-async fn follow(
-    mut execution: Execution,
-    run: &FileRun<'_>,
-) -> Result<(Ended, super::found::Found), pool::Error> {
+async fn follow(mut execution: Execution, run: &FileRun<'_>) -> Result<(Ended, super::found::Found), pool::Error> {
     let mut telling = Telling::default();
     let mut began = clock::instant();
     while let Some(progress) = execution.next().await {

@@ -168,7 +168,8 @@ impl Zygote {
 impl Factory for Zygote {
     fn spawn(&self, _seat: u32) -> Result<Starting, String> {
         let pipe = || {
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("there is no pipe for its output: {error}"))
+            rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+                .map_err(|error| format!("there is no pipe for its output: {error}"))
         };
         let (stdout, stdout_end) = pipe()?;
         let (stderr, stderr_end) = pipe()?;
@@ -285,7 +286,12 @@ impl Shared {
         template.gone.cancel();
         if self.stop.is_cancelled() {
             // It may be gone already: the time limit sees to that.
-            let _ = template.control.lock().await.write_all(&Control::Stop.frame().encode()).await;
+            let _ = template
+                .control
+                .lock()
+                .await
+                .write_all(&Control::Stop.frame().encode())
+                .await;
         }
         let leave = async {
             loop {
@@ -305,7 +311,9 @@ impl Shared {
             child.wait().await;
         }
         // Its children have fallen to the drone.
-        self.expected().children.retain(|_, forked| forked.template != template.number);
+        self.expected()
+            .children
+            .retain(|_, forked| forked.template != template.number);
         // Programs of its children may carry its mark: they are theirs as long as those run.
         self.stop.cancelled().await;
         process::end_kin(&child, &output.pipes, LEFT_TIME).await;
@@ -366,7 +374,11 @@ impl Shared {
             }
             return Ok(());
         };
-        let dials = self.expected().children.get_mut(&id).and_then(|child| child.dials.take());
+        let dials = self
+            .expected()
+            .children
+            .get_mut(&id)
+            .and_then(|child| child.dials.take());
         if let Some(dials) = dials {
             let to = Box::new(to);
             let _ = dials.send((hello.pid, Relay { frames, to }));
@@ -386,7 +398,12 @@ impl Template {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut with = SendAncillaryBuffer::new(&mut space);
             with.push(SendAncillaryMessage::ScmRights(&fds));
-            Ok(sendmsg(stream, &[IoSlice::new(&bytes)], &mut with, SendFlags::NOSIGNAL)?)
+            Ok(sendmsg(
+                stream,
+                &[IoSlice::new(&bytes)],
+                &mut with,
+                SendFlags::NOSIGNAL,
+            )?)
         };
         let sent = stream.async_io(Interest::WRITABLE, send).await?;
         control.write_all(&bytes[sent..]).await

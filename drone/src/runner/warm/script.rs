@@ -39,7 +39,9 @@ pub struct Spec<'a> {
 /// Writes the programs into `folder`, which is made. Blocks.
 pub fn write(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    FILES.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
+    FILES
+        .iter()
+        .try_for_each(|(name, text)| fs::write(folder.join(name), text))
 }
 
 /// True if `kind` is kept warm by a template that forks.
@@ -64,7 +66,9 @@ pub fn command(
     let words: Vec<String> = match kind {
         Kind::Pytest => {
             spec.path = before.as_deref();
-            let path = before.iter().fold(folder.display().to_string(), |path, more| format!("{path}:{more}"));
+            let path = before
+                .iter()
+                .fold(folder.display().to_string(), |path, more| format!("{path}:{more}"));
             env.insert("PYTHONPATH".into(), path);
             let mut words = place.pytest();
             words.extend(["-p".into(), "skep_pytest".into()]);

@@ -75,12 +75,18 @@ impl Telling {
             Ok(answer) => {
                 let done = serde_json::from_slice::<Done>(&answer.payload.body);
                 let code = done.map(|done| done.exit).unwrap_or_else(|error| {
-                    self.found.fault(format!("the last word of its worker could not be read: {error}"));
+                    self.found
+                        .fault(format!("the last word of its worker could not be read: {error}"));
                     1
                 });
                 self.found.says_none = self.found.cases.is_empty();
                 // Something may have gone wrong after the last word.
-                (answer.exit.map_or(code, |exit| if exit.code == 0 { code } else { exit.code }), answer.exit)
+                (
+                    answer
+                        .exit
+                        .map_or(code, |exit| if exit.code == 0 { code } else { exit.code }),
+                    answer.exit,
+                )
             }
             Err(Error::Job { message, exit }) => {
                 self.found.fault(message);
