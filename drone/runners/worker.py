@@ -59,6 +59,8 @@ class Relay:
                 self.send(CONTROL, b"", b"", PONG)
             elif head[10] & STOP or (flags & CONTROL and b'"stop"' in payload):
                 return None
+            elif flags & CONTROL and payload.startswith(b'{"pid"'):
+                pass  # the drone's greeting; ours is on its way without being asked for
             elif not flags & CONTROL:
                 return payload[:split], payload[split:]
 

@@ -7,6 +7,7 @@ use super::{
     Kind, Relay,
     error::said,
     execution::Reply,
+    factory::LAST_STEPS,
     goridge::{Control, Frame, FrameError, Frames, Payload, stream},
     queue::{Shared, Work},
 };
@@ -24,8 +25,6 @@ use tokio::{
 
 /// The most bytes of output that are kept for the next payload; the oldest go first.
 const HELD: usize = 256 * 1024;
-/// How long a process that has closed its relay may take to end by itself.
-const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// A process that takes payloads.
 pub(super) struct Worker {

@@ -224,6 +224,11 @@ impl Stat {
     }
 }
 
+/// The parent of a process that is there.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    Some(Stat::read(pid)?.parent)
+}
+
 fn all() -> Vec<Stat> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries

@@ -14,6 +14,7 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use kin::parent;
 pub use kin::{MARKER, kill_orphans, new_marker};
 pub use mask::Mask;
 pub use reap::{Child, Exit};

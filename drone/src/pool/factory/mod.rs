@@ -3,13 +3,21 @@
 //! Owns the [`Factory`] trait and what it hands over. Must not know seats, queues or limits. Read next: `pipe.rs` for the
 //! simplest factory, `socket.rs` for workers that dial.
 
+mod pipe;
+mod socket;
 pub mod zygote;
+
+pub use pipe::{Pipe, RELAY};
+pub use socket::Socket;
 
 use super::goridge::{Control, Frame, FrameError, Frames};
 use crate::process::{Child, Exit};
 use futures_util::future::BoxFuture;
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, time::Duration};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// How long a process that has closed its relay may take to end by itself.
+pub(super) const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// Starts workers.
 pub trait Factory: Send + Sync + 'static {
@@ -71,6 +79,11 @@ impl Relay {
             _ => Err(FrameError::NoGreeting),
         }
     }
+}
+
+/// How a process ended that has closed its relay; nothing if it does not end.
+pub(super) async fn ended(process: &mut Child) -> Option<Exit> {
+    tokio::time::timeout(LAST_STEPS, process.wait()).await.ok()
 }
 
 /// How a process ended, for people: "ended with code 3".
