@@ -250,7 +250,9 @@ impl Seat {
                 let (exit, kept) = if is_last {
                     self.shared.tell(self.number, Some(worker.pid), Kind::MaxExecutions, "");
                     let how = How::Stop(self.shared.options.destroy_timeout);
-                    (Some(self.finish(worker, how, &work).await.exit), None)
+                    let end = self.finish(worker, how, &work).await;
+                    self.gone(&end, State::Stopped);
+                    (Some(end.exit), None)
                 } else {
                     worker.settle(&work.reply).await;
                     (None, Some(worker))
@@ -303,7 +305,8 @@ impl Seat {
                 None
             }
             Turn::Abandoned | Turn::Killed => {
-                self.finish(worker, How::Kill, &work).await;
+                let end = self.finish(worker, How::Kill, &work).await;
+                self.gone(&end, State::Stopped);
                 work.conclude(Err(Error::Destroyed)).await;
                 None
             }
@@ -368,11 +371,7 @@ impl Seat {
     /// Ends the worker of a payload; its last output is that payload's.
     async fn finish(&mut self, worker: Box<Worker>, how: How, work: &Work) -> End {
         self.stands(State::Stopping, Some(&worker));
-        let end = worker.end(how, Some(&work.reply)).await;
-        if matches!(how, How::Stop(_)) {
-            self.gone(&end, State::Stopped);
-        }
-        end
+        worker.end(how, Some(&work.reply)).await
     }
 
     /// Ends a worker that has no payload beside whatever the seat does next.

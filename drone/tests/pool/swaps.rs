@@ -150,14 +150,7 @@ async fn a_destroyed_pool_takes_nothing(by: By) {
 }
 
 async fn workers_are_added_and_removed(by: By) {
-    let mut options = Options::new(0);
-    options.allocate_timeout = Duration::from_millis(100);
-    let kit = Kit::new(by, options);
-    let said = kit.pool.exec(payload("do:pid")).await.unwrap_err().to_string();
-    assert!(
-        said.ends_with("the pool has no workers: set workers to 1 or more"),
-        "{said}"
-    );
+    let kit = Kit::new(by, Options::new(0));
     assert_eq!(kit.pool.add_worker().unwrap(), 1);
     let first = kit.created(1).await[0];
     assert_eq!(kit.pid().await, first);
@@ -168,7 +161,24 @@ async fn workers_are_added_and_removed(by: By) {
     assert_eq!(kit.pool.remove_worker().await, Some(1));
     assert!(!lives(first));
     assert_eq!(kit.pool.remove_worker().await, None);
-    assert!(kit.pool.exec(payload("do:pid")).await.is_err());
+    assert!(kit.pool.workers().is_empty());
+}
+
+#[test]
+fn a_pool_without_workers_says_so() {
+    run(async {
+        let mut options = Options::new(0);
+        options.allocate_timeout = Duration::from_secs(5);
+        let kit = Kit::new(By::Unix, options);
+        assert_eq!(
+            kit.pool.exec(payload("do:pid")).await.unwrap_err().to_string(),
+            "no worker could be had within 5s: the pool has no workers: set workers to 1 or more"
+        );
+        // One that comes meanwhile is taken.
+        let waiting = kit.pool.begin(payload("do:pid")).unwrap();
+        kit.pool.add_worker().unwrap();
+        waiting.end().await.unwrap();
+    });
 }
 
 async fn a_removed_worker_ends_its_payload_first(by: By) {
