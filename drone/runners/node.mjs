@@ -21,6 +21,7 @@ const MESSAGE_LIMIT = 64 * 1024;
 // How to serve: `socket`; `keep`: this process runs file after file. Nothing where a test starts node with our arguments.
 const spec = process.env.SKEP_WARM && JSON.parse(process.env.SKEP_WARM);
 delete process.env.SKEP_WARM;
+delete process.env.RR_RELAY;
 process.execArgv = process.execArgv.filter((word) => !word.startsWith("--test-reporter"));
 
 /** The file that runs: what is known of its tests so far. */
@@ -237,7 +238,8 @@ async function serve() {
     if (current) current.fault ||= inspect(error);
   });
   process.on("exit", (code) => {
-    if (current) process.exitCode = current.done(code);
+    // A process that was to run more files just ends: the next one would come here otherwise.
+    if (current && !spec.keep) process.exitCode = current.done(code);
   });
   const leave = () => {
     current = null; // Nobody is told.

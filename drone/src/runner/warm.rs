@@ -10,7 +10,13 @@ mod talk;
 use super::{FileReport, FileRun, Runner, presets::Kind, run};
 use crate::{
     clock,
-    pool::{self, Execution, Payload, Pool, Progress, factory::zygote::Zygote},
+    pool::{
+        self, Execution, Payload, Pool, Progress,
+        factory::{
+            Socket,
+            zygote::{self, Zygote},
+        },
+    },
     process::{Ended, Mask, SpawnError},
 };
 use shared::{outcome::FileOutcome, settings::Isolation};
@@ -18,11 +24,12 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use script::Way;
 use talk::{Request, Telling};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +58,7 @@ pub struct Setting {
 /// The warm workers of one job on one drone.
 pub struct Warm {
     runner: Runner,
+    way: Way,
     setting: Setting,
     /// Of a template that has loaded framework and configuration; of one that has loaded the whole suite, where files are
     /// not kept apart.
@@ -60,15 +68,19 @@ pub struct Warm {
     /// As many files as there may be workers.
     gate: Semaphore,
     has_warned: AtomicBool,
+    /// Why no worker could be had: none is waited for again.
+    cold: OnceLock<String>,
     stop: CancellationToken,
     stopped: CancellationToken,
 }
 
-/// A template and the workers that come from it.
+/// Workers, and the template that they come from.
 struct Line {
-    zygote: Arc<Zygote>,
     pool: Pool,
+    zygote: Option<Arc<Zygote>>,
     warnings: Vec<String>,
+    /// Of the socket, where there is no template to own it.
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Why a file was not run warm.
@@ -82,11 +94,11 @@ impl Warm {
     #[must_use]
     pub fn new(runner: &Runner, mut setting: Setting) -> Option<Arc<Self>> {
         let workers = setting.pool.workers;
-        let wanted = runner.script.is_none() && setting.isolation != Isolation::Process && workers > 0;
-        if !wanted || !script::forks(runner.kind) {
+        if runner.script.is_some() || workers == 0 {
             return None;
         }
-        if setting.isolation == Isolation::Fork {
+        let way = script::way(runner.kind, &setting.root, &runner.args, setting.isolation)?;
+        if setting.isolation != Isolation::None {
             setting.pool.max_executions = Some(1);
         }
         // The files are counted already: none of them is one too many.
@@ -94,11 +106,13 @@ impl Warm {
         setting.pool.mask = Arc::clone(&setting.mask);
         Some(Arc::new(Self {
             runner: runner.clone(),
+            way,
             setting,
             first: OnceCell::new(),
             whole: OnceCell::new(),
             gate: Semaphore::new(workers as usize),
             has_warned: AtomicBool::new(false),
+            cold: OnceLock::new(),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
         }))
@@ -115,7 +129,9 @@ impl Warm {
         for line in [&self.first, &self.whole] {
             if let Some(Ok(line)) = line.get() {
                 line.pool.destroy().await;
-                line.zygote.stop().await;
+                if let Some(zygote) = &line.zygote {
+                    zygote.stop().await;
+                }
             }
         }
         self.stopped.cancel();
@@ -150,6 +166,9 @@ impl Warm {
         if asked.is_some() && self.runner.kind != Kind::Pytest {
             return Err(Cold::Why("only some cases of a file were asked for".into()));
         }
+        if let Some(why) = self.cold.get() {
+            return Err(Cold::Why(why.clone()));
+        }
         let unless_stopped = async {
             let _turn = self.gate.acquire().await;
             let line = self.line(false).await?;
@@ -172,7 +191,8 @@ impl Warm {
         asked: Option<&[String]>,
         report: FileReport,
     ) -> Result<FileReport, Cold> {
-        let may_depend = self.setting.isolation == Isolation::Fork
+        let may_depend = self.way == Way::Fork
+            && self.setting.isolation == Isolation::Fork
             && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
         if !may_depend {
             return Ok(report);
@@ -216,7 +236,7 @@ impl Warm {
             let spec = script::Spec {
                 socket,
                 collect,
-                process: false,
+                process: self.way == Way::Start,
                 keep,
                 path: None,
             };
@@ -229,18 +249,33 @@ impl Warm {
                 spec,
             )
         };
+        if self.way == Way::Start {
+            let fail = |error: std::io::Error| format!("there is no socket for its processes: {error}");
+            let home = zygote::home(&setting.scratch).map_err(fail)?;
+            let path = zygote::socket_path(home.path());
+            let command = command(&path);
+            let factory = Socket::unix(&path, move |_, _| command.clone()).map_err(fail)?;
+            return Ok(Line {
+                pool: Pool::new(Arc::new(factory), setting.pool.clone()),
+                zygote: None,
+                warnings: Vec::new(),
+                _folder: Some(home),
+            });
+        }
         let (zygote, warnings) = Zygote::start(&setting.scratch, Arc::clone(&setting.mask), command).await?;
         let zygote = Arc::new(zygote);
         Ok(Line {
             pool: Pool::new(Arc::clone(&zygote) as Arc<_>, setting.pool.clone()),
-            zygote,
+            zygote: Some(zygote),
             warnings,
+            _folder: None,
         })
     }
 
     async fn attempt(&self, line: &Line, run: &FileRun<'_>, cases: Option<&[String]>) -> Result<FileReport, Cold> {
         let cold = |error: pool::Error| match error {
             pool::Error::Destroyed => Cold::Cancelled,
+            pool::Error::NoWorker { .. } => Cold::Why(self.cold.get_or_init(|| error.to_string()).clone()),
             error => Cold::Why(error.to_string()),
         };
         let own = OWN

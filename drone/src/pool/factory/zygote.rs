@@ -446,7 +446,8 @@ impl Output {
     }
 }
 
-fn home(folder: &Path) -> io::Result<tempfile::TempDir> {
+/// A folder for a socket, in `folder` where its path is not too long for one.
+pub fn home(folder: &Path) -> io::Result<tempfile::TempDir> {
     let builder = || {
         let mut builder = tempfile::Builder::new();
         builder.prefix("skep-");
@@ -459,6 +460,7 @@ fn home(folder: &Path) -> io::Result<tempfile::TempDir> {
     builder().tempdir()
 }
 
-fn socket_path(folder: &Path) -> PathBuf {
+/// Where the socket is in such a folder.
+pub fn socket_path(folder: &Path) -> PathBuf {
     folder.join("socket")
 }

@@ -7,15 +7,18 @@ use crate::{
     runner::presets::{Kind, Place},
 };
 use serde::Serialize;
+use shared::settings::Isolation;
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 /// Every program under the name that it is written by: none that a suite's own file would have.
 const FILES: &[(&str, &str)] = &[
     ("skep_worker.py", include_str!("../../../runners/worker.py")),
     ("skep_pytest.py", include_str!("../../../runners/pytest.py")),
+    ("skep_ahead.py", include_str!("../../../runners/ahead.py")),
     ("skep_unittest.py", include_str!("../../../runners/unittest.py")),
     ("skep_worker.rb", include_str!("../../../runners/worker.rb")),
     ("skep_rspec.rb", include_str!("../../../runners/rspec.rb")),
+    ("skep_testunit.rb", include_str!("../../../runners/testunit.rb")),
     ("skep_minitest.rb", include_str!("../../../runners/minitest.rb")),
     ("skep_node.mjs", include_str!("../../../runners/node.mjs")),
 ];
@@ -44,9 +47,39 @@ pub fn write(folder: &Path) -> io::Result<()> {
         .try_for_each(|(name, text)| fs::write(folder.join(name), text))
 }
 
-/// True if `kind` is kept warm by a template that forks.
-pub fn forks(kind: Kind) -> bool {
-    matches!(kind, Kind::Pytest | Kind::Unittest)
+/// How a framework is kept warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// A template forks a worker for each file, or for each slot.
+    Fork,
+    /// Each worker is a process that was started ahead.
+    Start,
+}
+
+/// Arguments of node that only its own command for tests understands.
+const NODE_RUNNER: &[&str] = &[
+    "--experimental-test-coverage",
+    "--test-coverage",
+    "--test-global-setup",
+    "--test-isolation",
+    "--experimental-test-isolation",
+    "--test-reporter",
+    "--test-rerun-failures",
+    "--test-shard",
+    "--watch",
+];
+
+/// The warm way of `kind` below `root`; none where each file needs a command of its own.
+pub fn way(kind: Kind, root: &Path, args: &[String], isolation: Isolation) -> Option<Way> {
+    let for_runner = |arg: &String| NODE_RUNNER.iter().any(|flag| arg.starts_with(flag));
+    match kind {
+        Kind::Node => (!args.iter().any(for_runner)).then_some(Way::Start),
+        _ if isolation == Isolation::Process => None,
+        // Rails has a way of its own to begin.
+        Kind::Minitest if root.join("bin/rails").exists() => None,
+        Kind::Pytest | Kind::Unittest | Kind::Rspec | Kind::Minitest => Some(Way::Fork),
+        _ => None,
+    }
 }
 
 /// What starts `kind`'s program, which is in `folder`.
@@ -74,8 +107,25 @@ pub fn command(
             words.extend(["-p".into(), "skep_pytest".into()]);
             words
         }
+        Kind::Node => {
+            let program = own("skep_node.mjs");
+            let mut words = vec!["node".into()];
+            for reporter in ["spec", &program] {
+                words.push(format!("--test-reporter={reporter}"));
+                words.push("--test-reporter-destination=stdout".into());
+            }
+            words.extend_from_slice(args);
+            words.push(program);
+            words
+        }
+        Kind::Rspec | Kind::Minitest => {
+            let program = format!("skep_{}.rb", kind.name());
+            [place.ruby_tool("ruby"), vec![own(&program)]].concat()
+        }
         _ => vec![place.python(), own("skep_unittest.py")],
     };
+    // node has its arguments in front of the script.
+    let args = if kind == Kind::Node { &[] } else { args };
     let text = serde_json::to_string(&spec).unwrap_or_default();
     env.insert("SKEP_WARM".into(), text);
     let mut words = words.into_iter();

@@ -28,6 +28,8 @@ pub struct Request<'a> {
 #[derive(Deserialize)]
 struct Done {
     exit: i32,
+    /// The most memory that the worker has had, in KiB, where its language can only ask for its own.
+    memory: Option<u64>,
 }
 
 /// A file as far as the worker has told of it.
@@ -71,9 +73,11 @@ impl Telling {
     /// The end: how the file's command would have ended, and everything that was found. An error: no worker has run it.
     pub fn end(mut self, result: Result<Answer, Error>, wall: Duration) -> Result<(Ended, Found), Error> {
         let mut timed_out = false;
+        let mut memory = None;
         let (code, exit) = match result {
             Ok(answer) => {
                 let done = serde_json::from_slice::<Done>(&answer.payload.body);
+                memory = done.as_ref().ok().and_then(|done| done.memory);
                 let code = done.map(|done| done.exit).unwrap_or_else(|error| {
                     self.found
                         .fault(format!("the last word of its worker could not be read: {error}"));
@@ -115,7 +119,7 @@ impl Telling {
             cancelled: false,
             wall,
             cpu: exit.cpu,
-            peak_memory: exit.peak_memory,
+            peak_memory: exit.peak_memory.max(memory.unwrap_or(0) * 1024),
             stderr_tail: self.stderr,
         };
         Ok((ended, self.found))
