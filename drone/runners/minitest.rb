@@ -16,6 +16,7 @@ class SkepMinitest
   def initialize(args)
     @args = args
     @classes = {}
+    @ends = Hash.new([])
   end
 
   # False if the suite's helper is at fault: each file that requires it then says so.
@@ -27,7 +28,7 @@ class SkepMinitest
     require_helper unless SkepWorker::SPEC["bare"]
     SkepTestUnit.hold
     @common = Minitest::Runnable.runnables.dup
-    @classes = SkepWorker.quietly { classes_by_file } if collect
+    SkepWorker.quietly { collect_classes } if collect
     SkepTestUnit.hold
     true
   rescue LoadError, StandardError, SyntaxError, SystemExit => e
@@ -44,6 +45,7 @@ class SkepMinitest
     ARGV.replace(["-v", *choice(cases), *@args])
     installed_anew unless @many
     Minitest::Runnable.runnables.replace(@common + @classes.fetch(file, []))
+    @ends[file].each { |block| at_exit(&block) }
     main_script(file) unless @classes.key?(file)
     SkepTestUnit.listen(report)
     return 0 unless @many
@@ -116,11 +118,13 @@ class SkepMinitest
   end
 
   # All files, as `rake test` loads them; those that cannot be loaded are left to say so when they are run.
-  def classes_by_file
-    (Dir.glob(FILES).uniq - HELPERS).sort.each_with_object({}) do |file, found|
+  def collect_classes
+    # As if a helper had asked for the run already.
+    Minitest.class_variable_set(:@@installed_at_exit, true)
+    (Dir.glob(FILES).uniq - HELPERS).sort.each do |file|
       before = Minitest::Runnable.runnables.dup
-      main_script(file)
-      found[file] = Minitest::Runnable.runnables - before
+      @ends[file] = SkepWorker.hold_ends { main_script(file) }
+      @classes[file] = Minitest::Runnable.runnables - before
     rescue StandardError, ScriptError, SystemExit
       next
     end

@@ -212,8 +212,10 @@ function runOneOf(path) {
       settled();
     };
     import(pathToFileURL(resolve(path))).then(() => loaded(), loaded);
-  }).then(() => {
+  }).then(async () => {
     settled = () => {};
+    // What it has printed is out before it is done.
+    await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))));
     file.done(file.fault ? 1 : 0);
     current = null;
   });

@@ -21,13 +21,14 @@ class SkepRspec
     RSpec::Core::Runner.disable_autorun!
     @options = RSpec::Core::ConfigurationOptions.new(@args)
     @runner = RSpec::Core::Runner.new(@options)
+    @groups = {}
+    @fresh = !collect
+    RSpec.configuration.backtrace_exclusion_patterns << /\A#{Regexp.escape(__dir__)}/
     @runner.configure($stderr, $stdout)
     return false if RSpec.world.wants_to_quit
 
     prime unless SkepWorker::SPEC["bare"]
-    RSpec.configuration.backtrace_exclusion_patterns << /\A#{Regexp.escape(__dir__)}/
-    @groups = collect ? SkepWorker.quietly { groups_by_file } : {}
-    @fresh = !collect
+    SkepWorker.quietly { collect_groups } if collect
     true
   end
 
@@ -43,6 +44,7 @@ class SkepRspec
     return early if RSpec.world.wants_to_quit
 
     if @groups.key?(path)
+      @ends[path].each { |block| at_exit(&block) }
       RSpec.world.example_groups.replace(@groups[path])
     else
       RSpec.world.example_groups.clear
@@ -70,20 +72,21 @@ class SkepRspec
   end
 
   # All files, as a plain `rspec` loads them; those that cannot be loaded are left to say so when they are run.
-  def groups_by_file
+  def collect_groups
     config = RSpec.configuration
     config.files_or_directories_to_run = [config.default_path]
     files = config.files_to_run.uniq.map { |file| File.expand_path(file) }
+    @ends = {}
     broken = files.reject do |file|
       config.files_or_directories_to_run = [file]
-      config.load_spec_files
+      @ends[file] = SkepWorker.hold_ends { config.load_spec_files }
       !RSpec.world.wants_to_quit
     ensure
       RSpec.world.wants_to_quit = false
       RSpec.world.non_example_failure = false
     end
     groups = RSpec.world.example_groups.group_by { |group| group.metadata[:absolute_file_path] }
-    (files - broken).to_h { |file| [file, groups.fetch(file, [])] }
+    (files - broken).each { |file| @groups[file] = groups.fetch(file, []) }
   end
 
   # After a file: forgets its results, keeps the configuration.

@@ -416,6 +416,18 @@ module SkepWorker
     kept.each(&:close)
   end
 
+  # What the block wants to be done at exit: not at the exit of this process.
+  def self.hold_ends
+    held = []
+    original = Kernel.instance_method(:at_exit)
+    Kernel.send(:define_method, :at_exit) { |&block| held.push(block).last }
+    yield
+    held
+  ensure
+    Kernel.send(:define_method, :at_exit, original)
+    Kernel.send(:private, :at_exit)
+  end
+
   # True in the process that runs tests.
   def self.child?
     Child.here == Process.pid
