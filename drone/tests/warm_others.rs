@@ -168,7 +168,12 @@ async fn accidents(name: &str, isolation: Isolation, files: [&str; 4], early: &s
     );
     assert_eq!(result(hang).outcome, FileOutcome::TimedOut);
     assert_eq!(result(exit).outcome, FileOutcome::Failed);
-    let bad: Vec<_> = told[exit].report.cases.iter().filter(|case| case.outcome.is_bad()).collect();
+    let bad: Vec<_> = told[exit]
+        .report
+        .cases
+        .iter()
+        .filter(|case| case.outcome.is_bad())
+        .collect();
     assert_eq!(bad.len(), 1, "{bad:?}");
     assert_eq!(bad[0].name, early);
     assert!(bad[0].message.as_ref().unwrap().contains("code 7"), "{bad:?}");
@@ -183,13 +188,17 @@ const ACCIDENTS: [&str; 3] = ["killed", "hang", "exit"];
 #[tokio::test]
 async fn unittest_says_the_same_in_forked_children() {
     let suite = Suite::new("unittest");
-    suite.compare(&suite.but(&["killed", "hang", "test_exit"]), Isolation::Fork).await;
+    suite
+        .compare(&suite.but(&["killed", "hang", "test_exit"]), Isolation::Fork)
+        .await;
 }
 
 #[tokio::test]
 async fn unittest_says_the_same_in_one_child_for_all_files() {
     let suite = Suite::new("unittest");
-    suite.compare(&suite.but(&["killed", "hang", "test_exit"]), Isolation::None).await;
+    suite
+        .compare(&suite.but(&["killed", "hang", "test_exit"]), Isolation::None)
+        .await;
 }
 
 #[tokio::test]
@@ -225,13 +234,17 @@ async fn node_survives_what_its_files_do() {
 #[tokio::test]
 async fn rspec_says_the_same_in_forked_children() {
     let suite = Suite::new("rspec");
-    suite.compare(&suite.but(&["killed", "hang", "/exit"]), Isolation::Fork).await;
+    suite
+        .compare(&suite.but(&["killed", "hang", "/exit"]), Isolation::Fork)
+        .await;
 }
 
 #[tokio::test]
 async fn rspec_says_the_same_in_one_child_for_all_files() {
     let suite = Suite::new("rspec");
-    suite.compare(&suite.but(&["killed", "hang", "/exit"]), Isolation::None).await;
+    suite
+        .compare(&suite.but(&["killed", "hang", "/exit"]), Isolation::None)
+        .await;
 }
 
 #[tokio::test]
@@ -275,7 +288,10 @@ async fn test_unit_tells_its_cases() {
     for isolation in [Isolation::Fork, Isolation::None] {
         let told = suite.run(&["test/unit_test.rb"], Some(isolation)).await;
         let report = &told["test/unit_test.rb"].report;
-        assert_eq!((report.result.outcome, report.result.exit), (FileOutcome::Failed, Some(1)));
+        assert_eq!(
+            (report.result.outcome, report.result.exit),
+            (FileOutcome::Failed, Some(1))
+        );
         assert_eq!(
             cases(report),
             [
@@ -310,7 +326,9 @@ async fn nothing_is_imported_ahead_that_a_file_wants_to_prepare() {
     let write = |path: &str, text: &str| std::fs::write(suite.dir.path().join(path), text).unwrap();
     write("setting.py", "import os\nVALUE = os.environ.get('VALUE')\n");
     let case = |value: &str| {
-        format!("class C(unittest.TestCase):\n    def test_x(self):\n        self.assertEqual(setting.VALUE, {value})\n")
+        format!(
+            "class C(unittest.TestCase):\n    def test_x(self):\n        self.assertEqual(setting.VALUE, {value})\n"
+        )
     };
     write(
         "tests/test_first.py",
@@ -318,7 +336,10 @@ async fn nothing_is_imported_ahead_that_a_file_wants_to_prepare() {
     );
     write(
         "tests/test_second.py",
-        &format!("import os\nimport unittest\nos.environ['VALUE'] = 'x'\nimport setting\n{}", case("'x'")),
+        &format!(
+            "import os\nimport unittest\nos.environ['VALUE'] = 'x'\nimport setting\n{}",
+            case("'x'")
+        ),
     );
     let files = ["tests/test_first.py", "tests/test_second.py"];
     for told in suite.run(&files, Some(Isolation::Fork)).await.values() {

@@ -19,6 +19,7 @@ use crate::{
     },
     process::{Ended, Mask, SpawnError},
 };
+use script::Way;
 use shared::{outcome::FileOutcome, settings::Isolation};
 use std::{
     collections::BTreeMap,
@@ -29,7 +30,6 @@ use std::{
     },
     time::Duration,
 };
-use script::Way;
 use talk::{Request, Telling};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
