@@ -1,0 +1,368 @@
+//! Warm pytest: each file of a made suite comes to what `pytest FILE` makes of it, whatever the others do. The suite is in
+//! `warm_pytest/`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must say where")]
+
+use drone::{
+    pool,
+    process::Mask,
+    runner::{
+        self, FileReport, FileRun, Listing,
+        warm::{Setting, Warm},
+    },
+};
+use shared::{
+    outcome::{CaseOutcome, FileOutcome},
+    settings::{Isolation, Layer, Settings},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A copy of the suite, and everything that its files run with.
+struct Suite {
+    folder: tempfile::TempDir,
+    env: BTreeMap<String, String>,
+    listing: Listing,
+    mask: Arc<Mask>,
+    cancel: CancellationToken,
+    /// Bytes of output, and the end of it.
+    said: Arc<Mutex<(usize, String)>>,
+}
+
+impl Suite {
+    fn copy(settings: &str, more: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("scratch")).unwrap();
+        let root = folder.path().join("source");
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/warm_pytest"), &root);
+        for (path, text) in more {
+            fs::write(root.join(path), text).unwrap();
+        }
+        let settings = Settings::merge(&[Layer::from_toml(settings).unwrap()]).unwrap();
+        let listing = runner::list(&root, &settings, None).unwrap();
+        assert_eq!(listing.runner.name(), "pytest");
+        let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin");
+        let path = format!("{}:{}", venv.display(), std::env::var("PATH").unwrap());
+        let env = [("PATH", path.as_str()), ("HOME", "/"), ("LANG", "C.UTF-8"), ("PYTHONDONTWRITEBYTECODE", "1")];
+        Self {
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            folder,
+            listing,
+            mask: Arc::default(),
+            cancel: CancellationToken::new(),
+            said: Arc::default(),
+        }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.folder.path().join("scratch")
+    }
+
+    fn warm(&self, isolation: Isolation) -> Arc<Warm> {
+        let setting = Setting {
+            root: self.root(),
+            env: self.env.clone(),
+            scratch: self.scratch(),
+            mask: Arc::clone(&self.mask),
+            isolation,
+            pool: pool::Options::new(2),
+            capacity: 2,
+        };
+        Warm::new(&self.listing.runner, setting).unwrap()
+    }
+
+    /// Runs a file, by command if there is no `warm`.
+    async fn run(&self, warm: Option<&Warm>, file: &str, timeout: Option<Duration>) -> FileReport {
+        let mut env = self.env.clone();
+        if warm.is_some() {
+            env.insert("SKEP_WORKER_ID".into(), "1".into());
+        }
+        env.insert("SKEP_FILE".into(), file.into());
+        let (output, mut pieces) = mpsc::channel::<drone::process::Output>(16);
+        let said = Arc::clone(&self.said);
+        *said.lock().unwrap() = (0, String::new());
+        let listening = tokio::spawn(async move {
+            while let Some(piece) = pieces.recv().await {
+                let mut said = said.lock().unwrap();
+                said.0 += piece.text.len();
+                said.1 = piece.text;
+            }
+        });
+        let (root, scratch) = (self.root(), self.scratch());
+        let run = FileRun {
+            root: &root,
+            file,
+            cases: None,
+            env: &env,
+            timeout,
+            mask: &self.mask,
+            output: &output,
+            cancel: &self.cancel,
+            scratch: &scratch,
+        };
+        let report = match warm {
+            Some(warm) => warm.run_file(run).await.unwrap(),
+            None => self.listing.runner.run_file(run).await.unwrap(),
+        };
+        drop(output);
+        listening.await.unwrap();
+        report
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// Names and outcomes, in order. A report of JUnit calls passed what passed unexpectedly.
+fn cases(report: &FileReport) -> Vec<(String, CaseOutcome)> {
+    let cases = report.cases.iter().map(|case| {
+        let outcome = match case.outcome {
+            CaseOutcome::XPassed => CaseOutcome::Passed,
+            other => other,
+        };
+        (case.name.clone(), outcome)
+    });
+    cases.collect()
+}
+
+fn message<'a>(report: &'a FileReport, case: &str) -> &'a str {
+    let case = report.cases.iter().find(|one| one.name == case).unwrap();
+    case.message.as_deref().unwrap_or_default()
+}
+
+/// Those of the suite's files that pytest itself lives to report on, and that depend on no other.
+const SOUND: [&str; 10] = [
+    "tests/deep/test_p.py",
+    "tests/test_another.py",
+    "tests/test_empty.py",
+    "tests/test_import.py",
+    "tests/test_kinds.py",
+    "tests/test_nofix.py",
+    "tests/test_pexit.py",
+    "tests/test_skipmod.py",
+    "tests/test_syntax.py",
+    "tests/test_unittest_style.py",
+];
+
+async fn compare(isolation: Isolation) {
+    let suite = Suite::copy("", &[]);
+    let warm = suite.warm(isolation);
+    for file in SOUND {
+        let by_command = suite.run(None, file, None).await;
+        let report = suite.run(Some(&warm), file, None).await;
+        assert_eq!(cases(&report), cases(&by_command), "{file}");
+        let code = |report: &FileReport| (report.result.outcome, report.result.exit, report.ended.code);
+        assert_eq!(code(&report), code(&by_command), "{file}");
+        assert_eq!(report.warnings, [""; 0], "{file}");
+        for (ours, theirs) in report.cases.iter().zip(&by_command.cases) {
+            // A file that cannot be collected has no place in a report of JUnit.
+            if theirs.file.is_some() {
+                assert_eq!((&ours.file, ours.line), (&theirs.file, theirs.line), "{file} {}", ours.name);
+            }
+        }
+        if file == "tests/test_kinds.py" {
+            let shown = message(&report, "test_shown");
+            for text in ["assert 0", "Captured stdout call", "PRINTED", "ERRED", "LOGGED"] {
+                assert!(shown.contains(text), "{text:?} is not in {shown}");
+            }
+            assert!(message(&report, "test_skip").ends_with("because"));
+            assert_eq!(message(&report, "test_xfail"), "known");
+            let passed = report.cases.iter().find(|case| case.name == "test_xpass").unwrap();
+            assert_eq!(passed.outcome, CaseOutcome::XPassed);
+        }
+    }
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn a_forked_child_says_of_a_file_what_pytest_says() {
+    compare(Isolation::Fork).await;
+}
+
+#[tokio::test]
+async fn a_child_for_all_files_says_of_each_what_pytest_says() {
+    compare(Isolation::None).await;
+}
+
+#[tokio::test]
+async fn a_process_that_dies_is_the_fault_of_the_case_that_ran_and_of_no_other_file() {
+    let suite = Suite::copy("", &[]);
+    for isolation in [Isolation::Fork, Isolation::None] {
+        let warm = suite.warm(isolation);
+        for (file, case, code, died, words) in [
+            ("tests/test_kill.py", "test_kill", 137, true, "ended by signal 9 while this case ran"),
+            ("tests/test_segv.py", "test_segv", 139, true, "ended by signal 11 while this case ran"),
+            ("tests/test_leave.py", "test_kill", 0, false, "ended by itself, with code 0 while this case ran"),
+        ] {
+            let report = suite.run(Some(&warm), file, None).await;
+            let found = cases(&report);
+            let expected = [("test_first".to_owned(), CaseOutcome::Passed), (case.to_owned(), CaseOutcome::Errored)];
+            assert_eq!(found, expected, "{file}");
+            assert!(message(&report, case).contains(words), "{}", message(&report, case));
+            let result = &report.result;
+            assert_eq!((result.outcome, result.exit, result.died), (FileOutcome::Failed, Some(code), died), "{file}");
+            let next = suite.run(Some(&warm), "tests/test_another.py", None).await;
+            assert_eq!((next.result.outcome, next.warnings.len()), (FileOutcome::Passed, 0), "after {file}");
+        }
+        warm.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_is_stopped_at_its_time_limit_and_its_case_is_named() {
+    let suite = Suite::copy("", &[]);
+    let warm = suite.warm(Isolation::Fork);
+    // Not before the template is there: the limit is for the file.
+    suite.run(Some(&warm), "tests/test_another.py", None).await;
+    let report = suite.run(Some(&warm), "tests/test_hang.py", Some(Duration::from_secs(5))).await;
+    assert_eq!(report.result.outcome, FileOutcome::TimedOut);
+    let expected = [
+        ("test_before".to_owned(), CaseOutcome::Passed),
+        ("test_hang".to_owned(), CaseOutcome::Errored),
+    ];
+    assert_eq!(cases(&report), expected);
+    assert!(message(&report, "test_hang").starts_with("it ran when the time limit was reached"));
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_of_output_go_past_the_relay() {
+    let suite = Suite::copy("[test]\nargs = ['-s']", &[]);
+    let warm = suite.warm(Isolation::Fork);
+    let report = suite.run(Some(&warm), "tests/test_big.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Passed);
+    assert_eq!(report.result.cases.passed, 2);
+    let (bytes, end) = suite.said.lock().unwrap().clone();
+    assert!(bytes > 50 << 20, "{bytes} bytes of output");
+    assert!(end.contains("2 passed"), "{end}");
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_needs_the_others_passes_with_a_warning_that_names_it() {
+    let suite = Suite::copy("", &[]);
+    let warm = suite.warm(Isolation::Fork);
+    let report = suite.run(Some(&warm), "tests/test_order.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Passed);
+    let warning = &report.warnings[0];
+    assert!(
+        warning.starts_with("tests/test_order.py failed when it was run by itself and passed"),
+        "{warning}"
+    );
+    let bad = suite.run(Some(&warm), "tests/test_nofix.py", None).await;
+    assert_eq!((bad.result.outcome, bad.warnings.len()), (FileOutcome::Failed, 0), "it fails either way");
+    warm.stop().await;
+    let warm = suite.warm(Isolation::None);
+    let report = suite.run(Some(&warm), "tests/test_order.py", None).await;
+    assert_eq!((report.result.outcome, report.warnings.len()), (FileOutcome::Passed, 0));
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn when_the_template_dies_its_child_goes_on_and_the_next_file_has_a_new_template() {
+    let suite = Suite::copy("", &[]);
+    let warm = suite.warm(Isolation::Fork);
+    for file in ["tests/test_orphan.py", "tests/test_another.py", "tests/test_orphan.py"] {
+        let report = suite.run(Some(&warm), file, None).await;
+        assert_eq!((report.result.outcome, report.result.exit), (FileOutcome::Passed, Some(0)), "{report:?}");
+        assert_eq!(report.warnings, [""; 0]);
+    }
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_a_test_leaves_behind_ends_with_its_file() {
+    let suite = Suite::copy("", &[]);
+    let warm = suite.warm(Isolation::Fork);
+    let report = suite.run(Some(&warm), "tests/test_zombie.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Passed);
+    warm.stop().await;
+    let pid = fs::read_to_string(suite.root().join("left.pid")).unwrap();
+    assert!(!Path::new("/proc").join(&pid).exists(), "process {pid} is left");
+}
+
+#[tokio::test]
+async fn a_suite_that_cannot_be_configured_is_what_pytest_says_of_each_file() {
+    for (more, args) in [
+        (&[("conftest.py", "raise RuntimeError('broken conftest')\n")][..], ""),
+        (&[], "[test]\nargs = ['--no-such-option']"),
+    ] {
+        let suite = Suite::copy(args, more);
+        let warm = suite.warm(Isolation::Fork);
+        let report = suite.run(Some(&warm), "tests/test_another.py", None).await;
+        let by_command = suite.run(None, "tests/test_another.py", None).await;
+        assert_eq!((report.result.outcome, report.result.exit), (FileOutcome::Failed, Some(4)));
+        assert_eq!(cases(&report), cases(&by_command));
+        assert!(
+            report.warnings[0].starts_with("pytest could not be kept warm, so each file is run by a command of its own: it ended with code 4"),
+            "{:?}",
+            report.warnings
+        );
+        let second = suite.run(Some(&warm), "tests/test_another.py", None).await;
+        assert_eq!(second.warnings, [""; 0], "it is said once");
+        warm.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn children_side_by_side_keep_out_of_each_others_files() {
+    let args = "[test]\nargs = ['--junitxml=report.xml', '--basetemp=base', '-o', 'tmp_path_retention_policy=all']";
+    let test = "def test_t(tmp_path):\n    assert not list(tmp_path.iterdir())\n    (tmp_path / 'mine').touch()\n    assert tmp_path.parts[-4:-2] == ('source', 'base')\n";
+    let suite = Suite::copy(args, &[("tests/test_t1.py", test), ("tests/test_t2.py", test)]);
+    let warm = suite.warm(Isolation::Fork);
+    let (one, two) = tokio::join!(
+        suite.run(Some(&warm), "tests/test_t1.py", None),
+        suite.run(Some(&warm), "tests/test_t2.py", None)
+    );
+    for report in [one, two] {
+        assert_eq!(report.result.outcome, FileOutcome::Passed, "{report:?}");
+    }
+    let bad = suite.run(Some(&warm), "tests/test_nofix.py", None).await;
+    assert_eq!(bad.result.outcome, FileOutcome::Failed);
+    warm.stop().await;
+    assert!(!suite.root().join("report.xml").exists());
+    assert!(!suite.root().join(".pytest_cache/v/cache/lastfailed").exists());
+}
+
+#[tokio::test]
+async fn a_cancelled_file_and_its_template_leave_nothing() {
+    let hang = "import os, time\ndef test_hang():\n    open('at.pid', 'w').write('%d %d' % (os.getpid(), os.getppid()))\n    os.rename('at.pid', 'is.pid')\n    time.sleep(3600)\n";
+    let suite = Suite::copy("", &[("tests/test_wait.py", hang)]);
+    let warm = suite.warm(Isolation::Fork);
+    let stop = async {
+        let pids = suite.root().join("is.pid");
+        while !pids.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        suite.cancel.cancel();
+        fs::read_to_string(pids).unwrap()
+    };
+    let (report, pids) = tokio::join!(suite.run(Some(&warm), "tests/test_wait.py", None), stop);
+    assert!(report.ended.cancelled);
+    warm.stop().await;
+    for pid in pids.split(' ') {
+        assert!(!Path::new("/proc").join(pid).exists(), "process {pid} is left");
+    }
+    let left: Vec<_> = fs::read_dir(suite.scratch()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("skep-")) || left.len() <= 2, "{left:?}");
+}

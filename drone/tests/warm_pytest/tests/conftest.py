@@ -1,0 +1,3 @@
+import pytest
+@pytest.fixture(scope="module")
+def mod(): yield "tests"
