@@ -7,6 +7,7 @@
 
 pub mod choices;
 pub mod frames;
+pub mod goridge;
 pub mod jobs;
 pub mod json;
 pub mod junit;
@@ -27,7 +28,7 @@ use serde_json::Value;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("frames", frames::target),
     ("messages", messages::target),
     ("live", live::target),
@@ -40,6 +41,7 @@ pub const TARGETS: [Target; 12] = [
     ("masks", masks::target),
     ("output", output::target),
     ("plugins", plugins::target),
+    ("goridge", goridge::target),
 ];
 
 /// No error that is logged or sent on may be longer, in bytes, however long what it is about.

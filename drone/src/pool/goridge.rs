@@ -21,7 +21,7 @@ const VERSION: u8 = 1;
 /// Words of a header without options.
 const WORDS: u8 = 3;
 /// The most bytes of noise that an error repeats.
-const NOISE: usize = 2 * 1024;
+const NOISE: usize = 600;
 
 /// The kinds of frames, as bits of [`Frame::flags`].
 pub mod flag {
@@ -158,6 +158,10 @@ impl Control {
     /// The word of a control frame; nothing if it is none that the pool knows. More members beside `pid` are allowed.
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
+        // Lists would do for serde.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
         if let Ok(PidWord { pid }) = serde_json::from_slice(text) {
             return (pid > 0).then_some(Self::Pid(pid));
         }
@@ -268,7 +272,7 @@ fn write(flags: u8, stream: u8, context: Option<u32>, parts: &[&Bytes]) -> Bytes
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Something else than a frame. The text is that, cut and made visible.
-    #[error("it wrote something that is no frame where only frames may be: {0:?}")]
+    #[error("it wrote something that is no frame where only frames may be: \"{0}\"")]
     Noise(String),
     /// A frame that goes beyond [`LIMIT`].
     #[error("it sent a frame of {0} bytes; {LIMIT} are allowed")]
@@ -294,7 +298,7 @@ pub enum FrameError {
     #[error("it answered before it had read the payload")]
     Early,
     /// The end came within a frame. The text is what there was of it, cut and made visible.
-    #[error("it closed its side in the middle of a frame, after {0:?}")]
+    #[error("it closed its side in the middle of a frame, after \"{0}\"")]
     Short(String),
     /// The end.
     #[error("it closed its side")]
@@ -362,8 +366,12 @@ fn is_header(bytes: &[u8]) -> bool {
 fn noise(bytes: &[u8]) -> String {
     let seen = &bytes[..bytes.len().min(NOISE + HEADER)];
     let end = (1..seen.len()).find(|at| is_header(&seen[*at..])).unwrap_or(seen.len());
-    let text = String::from_utf8_lossy(&seen[..end.min(NOISE)]).into_owned();
-    if end > NOISE { format!("{text}…") } else { text }
+    let mut text = String::from_utf8_lossy(&seen[..end]).escape_debug().to_string();
+    if text.len() > NOISE {
+        text.truncate(text.floor_char_boundary(NOISE));
+        text.push('…');
+    }
+    text
 }
 
 /// Reads frames from a relay.

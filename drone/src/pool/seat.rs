@@ -13,6 +13,7 @@ use super::{
     queue::{Shared, Work},
     worker::{End, How, Said, Worker},
 };
+use crate::process;
 use futures_util::FutureExt;
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -399,6 +400,8 @@ impl Seat {
                     if let Ok(Ok(worker)) = starting.await {
                         let end = worker.end(How::Stop(shared.options.destroy_timeout), None).await;
                         shared.ended(seat, &end);
+                    } else {
+                        process::abandoned().await;
                     }
                 });
             }

@@ -17,6 +17,7 @@ mod tests;
 pub(crate) use kin::parent;
 pub use kin::{MARKER, kill_orphans, new_marker};
 pub use mask::Mask;
+pub(crate) use reap::abandoned;
 pub use reap::{Child, Exit};
 pub use spawn::{is_executable, is_on_path};
 

@@ -5,8 +5,17 @@
 
 use super::kin::{self, Id};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open};
-use std::{io, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc, time::Duration};
-use tokio::{io::unix::AsyncFd, sync::oneshot};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{oneshot, watch},
+};
 
 /// How a process ended and what it used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,16 +171,29 @@ impl Drop for Child {
     }
 }
 
+/// How many commands are being reaped in the background.
+static ABANDONED: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+
+/// Waits until no command that was dropped is left.
+pub(crate) async fn abandoned() {
+    // The sender lives for ever.
+    let _ = ABANDONED.subscribe().wait_for(|count| *count == 0).await;
+}
+
 /// Kills the group and everything that belongs to it, and reaps it from a thread of its own: there may be no runtime
 /// any more.
 fn abandon(id: Id) {
     kin::signal_group(id.pid(), Signal::KILL);
+    ABANDONED.send_modify(|count| *count += 1);
     let reap = move || {
         // ECHILD: it has been reaped; there is nobody to tell.
         let _ = collect(id.pid(), 0);
         kin::kill_now(&id);
+        drop(id);
+        ABANDONED.send_modify(|count| *count -= 1);
     };
     if let Err(error) = std::thread::Builder::new().name("reap".into()).spawn(reap) {
+        ABANDONED.send_modify(|count| *count -= 1);
         tracing::warn!(%error, "an abandoned command was killed but not reaped");
     }
 }
