@@ -109,4 +109,4 @@ macro_rules! targets {
     };
 }
 
-targets! { frames messages live settings jobs junit tap json lines masks output plugins }
+targets! { frames messages live settings jobs junit tap json lines masks output plugins goridge }
