@@ -30,13 +30,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts programs that dial the drone; both of their streams are output.
 pub struct Socket {
-    command: Box<dyn Fn(u32, &str) -> Command + Send + Sync>,
+    command: Program,
     address: String,
     expected: Expected,
     /// Removed at the end.
     path: Option<PathBuf>,
     _accepting: AbortOnDropHandle<()>,
 }
+
+/// The program of a seat that dials an address.
+type Program = Box<dyn Fn(u32, &str) -> Command + Send + Sync>;
 
 enum Listener {
     Unix(UnixListener),

@@ -105,10 +105,10 @@ fn lengths_that_cannot_be_are_errors() {
 #[tokio::test]
 async fn the_end_within_a_frame_is_not_the_end_after_one() {
     let whole = Frame::of(&Payload::new("", "answer"));
-    let mut frames = Frames::new(std::io::Cursor::new(whole.clone()));
+    let mut frames = Frames::new(io::Cursor::new(whole.clone()));
     assert_eq!(frames.next().await.unwrap().payload, "answer");
     assert!(matches!(frames.next().await, Err(FrameError::Closed)));
-    let mut short = Frames::new(std::io::Cursor::new(whole.slice(..20)));
+    let mut short = Frames::new(io::Cursor::new(whole.slice(..20)));
     let error = short.next().await.unwrap_err().to_string();
     assert!(
         error.contains("in the middle of a frame") && error.contains("answ"),
