@@ -2,10 +2,9 @@
 //!
 //! An event is one line of text: the milliseconds since the job's first event, a space, the event's JSON, a line break.
 //! A row holds the lines of events without a gap, so the row's first number and the line's place give the event's number.
-//! Three sizes keep a write small and a read cheap:
+//! Two sizes keep a write small and a read cheap:
 //!
-//! - a *page*: new lines are put at the end of the last row while it stays below [`PAGE`], so that a write rewrites little;
-//! - the *open* rows together stay below [`CHUNK`];
+//! - each write is an *open* row of its own, which changes no other; together they stay below [`CHUNK`];
 //! - a *chunk*: then they are joined, compressed and never touched again. A job that ends packs what is left, and a
 //!   write of at least [`BURST`] is packed at once with what was open.
 //!
@@ -16,8 +15,6 @@ use super::{Event, StoreError};
 use shared::{JobId, Seq, Timestamp};
 use std::{fmt::Write, ops::Range, sync::Arc};
 
-/// A row takes more lines while it stays below this many bytes of text.
-pub const PAGE: usize = 8 * 1024;
 /// Open rows with at least this many bytes of text together are packed.
 pub const CHUNK: usize = 128 * 1024;
 /// A single write of at least this many bytes is large enough to compress well by itself.
@@ -45,9 +42,9 @@ fn write<'a>(text: &mut String, epoch: Timestamp, events: impl IntoIterator<Item
     }
 }
 
-/// The lines of `events` of job `id` that follow event `last`; a number that does not, or a line break, is refused. The
-/// time of the first event of all becomes `epoch`.
-pub fn follow(id: &JobId, last: u64, epoch: &mut Timestamp, events: &[&Event]) -> Result<String, StoreError> {
+/// The lines of `events` of job `id` that follow event `last`, their times counted from `epoch`; a number that does not
+/// follow, or a line break, is refused.
+pub fn follow(id: &JobId, last: u64, epoch: Timestamp, events: &[&Event]) -> Result<String, StoreError> {
     for (expected, event) in (last + 1..).zip(events) {
         if event.seq.0 != expected {
             return Err(StoreError::Refused(format!(
@@ -62,11 +59,8 @@ pub fn follow(id: &JobId, last: u64, epoch: &mut Timestamp, events: &[&Event]) -
             )));
         }
     }
-    if let (0, Some(event)) = (last, events.first()) {
-        *epoch = event.at;
-    }
     let mut text = String::new();
-    write(&mut text, *epoch, events.iter().copied());
+    write(&mut text, epoch, events.iter().copied());
     Ok(text)
 }
 

@@ -1,18 +1,20 @@
 //! What is durable, and how it is asked for. One trait, one implementation a database.
 //!
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
-//! outside knows SQL. Read next: `model` (what goes in and out), `chunk` (how events lie on the disk), `seal` (how
-//! secrets do), `estimate` (how durations are learned), `home` (the data directory), `rows` (what databases read alike),
-//! `sqlite/`, `postgres/`.
+//! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
+//! (how secrets do), `estimate` (how durations are learned), `home` (the data directory), `rows` and `newest` (what
+//! databases read alike), `sqlite/`, `postgres/`.
 
 mod chunk;
 mod estimate;
 mod home;
 mod model;
+mod newest;
 mod postgres;
 mod rows;
 mod seal;
 mod sqlite;
+mod stream;
 mod value;
 
 pub use estimate::Learned;

@@ -40,7 +40,7 @@ impl Batch {
             && self.applied.is_empty()
     }
 
-    /// True if there are events and nothing else.
+    /// True if there are events, at the most with what was applied by them, and nothing else.
     #[must_use]
     pub fn is_output(&self) -> bool {
         !self.events.is_empty()
@@ -48,7 +48,6 @@ impl Batch {
             && self.records.is_empty()
             && self.results.is_empty()
             && self.cases.is_empty()
-            && self.applied.is_empty()
     }
 }
 

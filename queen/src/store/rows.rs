@@ -12,7 +12,10 @@ use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, JobState, LeaseToken, Num, Project, Seq, Timestamp,
     outcome::FileOutcome,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// Jobs on a page, at most.
 const PAGE_LIMIT: u32 = 500;
@@ -124,6 +127,15 @@ pub fn last_rows(records: &[Record]) -> HashMap<&JobId, &JobRow> {
     rows.collect()
 }
 
+/// The jobs that a batch says have ended.
+pub fn ended(records: &[Record]) -> BTreeSet<&JobId> {
+    let ended = records.iter().filter_map(|record| match record {
+        Record::Job(row) if row.state.is_final() => Some(&row.id),
+        _ => None,
+    });
+    ended.collect()
+}
+
 /// The refusal of a batch that speaks of a job that is not there.
 pub fn no_job(id: &JobId) -> StoreError {
     StoreError::Refused(format!("there is no job {id}"))
@@ -143,6 +155,22 @@ pub fn no_row(id: &JobId) -> StoreError {
 pub fn result_twice(job: &JobId, attempt: Attempt, path: &str) -> StoreError {
     StoreError::Refused(format!("job {job} has a result of attempt {attempt} of {path} already"))
 }
+
+/// The last event of a job: what its stream says to be packed, or what comes after that.
+macro_rules! last_seq {
+    () => {
+        "coalesce((SELECT last FROM events WHERE events.job = streams.job AND first > packed_to
+             ORDER BY first DESC LIMIT 1), packed_to) AS last_seq"
+    };
+}
+
+/// What [`stored`] reads; joins and conditions are to follow.
+pub const JOB: &str = concat!(
+    "SELECT jobs.submitted, jobs.standing, digest, data, log_removed, ",
+    last_seq!(),
+    " FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key
+      LEFT JOIN endings ON endings.job = jobs.key"
+);
 
 /// A job as lists and pages show it.
 pub fn stored(row: &impl Cells) -> Result<StoredJob, StoreError> {
@@ -249,6 +277,13 @@ pub fn token(row: &impl Cells) -> Result<AccessToken, StoreError> {
         created: Timestamp(row.int("created")?),
     })
 }
+
+/// What [`unfinished`] reads; a condition is to follow.
+pub const WHOLE: &str = concat!(
+    "SELECT key, id, standing, spec, data, sealed, ",
+    last_seq!(),
+    " FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key WHERE "
+);
 
 /// An unfinished job, its files and leases still to come.
 pub fn unfinished(row: &impl Cells, sealer: &Sealer) -> Result<RestoredJob, StoreError> {

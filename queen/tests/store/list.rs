@@ -219,6 +219,88 @@ async fn a_text_in_very_many_jobs_is_found_as_well() {
     assert_eq!(store.jobs(&filter).await.unwrap().len(), 500);
 }
 
+/// Old jobs that have a text, below many that have not, in a store that jobs came into in this order of their times.
+async fn old_texts(time: impl Fn(usize) -> usize) {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let mut jobs = Vec::new();
+    for n in 0..1_500 {
+        let at = time(n);
+        let what = if at < 700 && at % 3 == 0 { "a needle" } else { "hay" };
+        let job = json!({
+            "job_id": format!("j{}", n * 7_919 % 1_500), "project": (["a/b", "a/c"][n / 3 % 2]),
+            "trigger": {"type": "push", "timestamp": 1, "message": format!("{what} {}", at % 10), "author": {"name": "Ann"}},
+        });
+        let data = JobData::parse(&job.to_string()).unwrap();
+        jobs.push((data, i64::try_from(at).unwrap(), STATES[2 + n % 2]));
+    }
+    for part in jobs.chunks(50) {
+        let mut batch = Batch::default();
+        for (data, at, state) in part {
+            let one = submit(data.clone(), *at, *state);
+            batch.submitted.extend(one.submitted);
+            batch.records.extend(one.records);
+        }
+        store.commit(batch).await.unwrap();
+    }
+    jobs.sort_by(|a, b| (b.1, &b.0.job_id).cmp(&(a.1, &a.0.job_id)));
+    let text = |text: &str| JobFilter {
+        text: Some(text.into()),
+        ..JobFilter::default()
+    };
+    for mut filter in [
+        text("needle"),
+        text("Needle 3"),
+        text("ee"),
+        text("needle of hay"),
+        text("needle hay"),
+        JobFilter {
+            project: Some(project("a/c")),
+            states: vec![JobState::Passed, JobState::Failed],
+            ..text("needle")
+        },
+        JobFilter {
+            author: Some("Ann".into()),
+            states: vec![JobState::Failed],
+            ..text("needle")
+        },
+    ] {
+        let expected: Vec<_> = jobs.iter().filter(|job| wanted(&filter, job)).collect();
+        for limit in [20, 500] {
+            filter.limit = limit;
+            filter.before = None;
+            let mut found = Vec::new();
+            loop {
+                let page = store.jobs(&filter).await.unwrap();
+                let Some(last) = page.last() else { break };
+                filter.before = Some(Cursor {
+                    submitted: last.submitted,
+                    id: last.row.id.clone(),
+                });
+                found.extend(page.into_iter().map(|job| Some(job.row.id)));
+            }
+            let expected: Vec<_> = expected.iter().map(|job| job.0.job_id.clone()).collect();
+            assert_eq!(found, expected, "{filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_old_jobs_is_found_where_jobs_came_in_their_order() {
+    // Some in the same millisecond.
+    old_texts(|n| n - n % 3).await;
+}
+
+#[tokio::test]
+async fn a_text_of_old_jobs_is_found_where_a_clock_went_back() {
+    old_texts(|n| if n % 400 < 200 { n } else { n - 90 }).await;
+}
+
+#[tokio::test]
+async fn a_text_of_old_jobs_is_found_where_jobs_came_in_any_order() {
+    old_texts(|n| n * 7_907 % 1_500).await;
+}
+
 #[tokio::test]
 async fn a_list_follows_the_state_of_its_jobs() {
     let bench = Bench::new();

@@ -1,61 +1,45 @@
-//! Event streams: appending in commits, reading in windows. The form of the text is `chunk`'s.
-//!
-//! PostgreSQL writes a changed row anew, so no row grows here: each commit is a row of its own until its stream has
-//! enough of them for a chunk.
+//! Event streams: appending in commits, reading in windows. The form of the text is `chunk`'s, that of the rows `stream`'s.
 
 use super::{
+    jobs::Lives,
     session::{Session, Writer},
-    write::{Write, ended},
+    write::Write,
 };
 use crate::store::{
-    Event, StoreError,
-    chunk::{self, BURST, CHUNK, Piece, Window},
+    Applied, Batch, Event, StoreError,
+    chunk::{self, Window},
+    rows::ended,
+    stream::{Row, STREAM, Stream, by_job, joined},
     value::{Cells, get_uint, get_word, int},
 };
 use scheduler::Record;
 use shared::{JobId, Seq, Timestamp};
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
+use sqlx::{
+    Postgres, QueryBuilder,
+    postgres::{PgConnection, PgPool, PgRow},
 };
+use std::{collections::HashMap, ops::RangeInclusive};
 
 /// The most bytes of text that one statement of a window is asked for.
 const PART: usize = 4 * 1024 * 1024;
 
-/// How the stream of a job stands; the columns of its row.
-#[derive(Debug, Clone, Copy)]
-pub struct Stream {
-    /// The job's key.
-    pub job: i64,
-    last_seq: u64,
-    epoch: Timestamp,
-    open_first: u64,
-    open_bytes: usize,
+/// What every write of a single statement begins with.
+macro_rules! ours {
+    () => {
+        "ours AS MATERIALIZED (SELECT 1 FROM owner WHERE name = $1 FOR SHARE)"
+    };
 }
 
-impl Stream {
-    /// The stream of a job that is new.
-    pub fn new(job: i64) -> Self {
-        Self {
-            job,
-            last_seq: 0,
-            epoch: Timestamp(0),
-            open_first: 0,
-            open_bytes: 0,
-        }
-    }
-
-    /// Takes events in; answers with the first one's number and the lines.
-    fn take(&mut self, id: &JobId, events: &[&Event]) -> Result<(u64, String), StoreError> {
-        let first = self.last_seq + 1;
-        let text = chunk::follow(id, self.last_seq, &mut self.epoch, events)?;
-        self.last_seq += events.len() as u64;
-        Ok((first, text))
-    }
+/// What it ends with: the rows of events, in columns.
+macro_rules! added {
+    () => {
+        " INSERT INTO events (job, first, last, bytes, packed, body)
+          SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
+          WHERE EXISTS (SELECT 1 FROM ours)"
+    };
 }
 
-/// Rows that are to be written: the columns of `events` and of `streams`.
+/// Rows that are to be written: the columns of `events`, and how far streams are packed by them.
 #[derive(Default)]
 struct Rows {
     job: Vec<i64>,
@@ -64,151 +48,94 @@ struct Rows {
     bytes: Vec<i64>,
     packed: Vec<bool>,
     body: Vec<Vec<u8>>,
-    streams: Vec<Stream>,
+    stream: Vec<i64>,
+    packed_to: Vec<i64>,
 }
 
 impl Rows {
-    fn push(&mut self, job: i64, piece: &Piece, text: &str, packed: bool) -> Result<(), StoreError> {
-        let text = &text.as_bytes()[piece.range.clone()];
-        self.job.push(job);
-        self.first.push(int(piece.first)?);
-        self.last.push(int(piece.last)?);
-        self.bytes.push(int(text.len())?);
-        self.packed.push(packed);
-        self.body.push(match packed {
-            true => chunk::pack(text)?,
-            false => text.to_vec(),
-        });
+    fn push(&mut self, row: Row) -> Result<(), StoreError> {
+        self.job.push(row.job);
+        self.first.push(int(row.first)?);
+        self.last.push(int(row.last)?);
+        self.bytes.push(int(row.bytes)?);
+        self.packed.push(row.packed);
+        self.body.push(row.body);
         Ok(())
     }
 
-    /// Adds the lines of events `first..=stream.last_seq`. `open` are the stream's open lines, if they are to be joined
-    /// and packed with these; `whole`: all of them, else all but what does not fill a chunk.
-    fn add(
-        &mut self,
-        stream: &mut Stream,
-        first: u64,
-        text: String,
-        open: Option<String>,
-        whole: bool,
-    ) -> Result<(), StoreError> {
-        match open {
-            None => {
-                let piece = Piece {
-                    first,
-                    last: stream.last_seq,
-                    range: 0..text.len(),
-                };
-                if stream.open_first == 0 {
-                    stream.open_first = first;
-                }
-                stream.open_bytes += text.len();
-                self.push(stream.job, &piece, &text, false)?;
-            }
-            Some(mut joined) => {
-                let start = if stream.open_first == 0 {
-                    first
-                } else {
-                    stream.open_first
-                };
-                joined.push_str(&text);
-                (stream.open_first, stream.open_bytes) = (0, 0);
-                let (mut pieces, rest) = chunk::cut(&joined, start);
-                match rest {
-                    Some(rest) if whole => pieces.push(rest),
-                    Some(rest) => {
-                        (stream.open_first, stream.open_bytes) = (rest.first, rest.range.len());
-                        self.push(stream.job, &rest, &joined, false)?;
-                    }
-                    None => {}
-                }
-                for piece in pieces {
-                    self.push(stream.job, &piece, &joined, true)?;
-                }
-            }
-        }
-        self.streams.push(*stream);
-        Ok(())
+    /// Rows that take the place of a stream's open ones.
+    fn replace(&mut self, stream: &Stream, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.stream.push(stream.job);
+        self.packed_to.push(int(stream.packed_to)?);
+        rows.into_iter().try_for_each(|row| self.push(row))
     }
 
-    /// Writes all rows in one statement, which changes nothing unless the database is `owner`'s. Answers whether it is.
-    async fn write(&self, sql: &mut PgConnection, owner: &str) -> Result<bool, StoreError> {
-        let mut columns: [Vec<i64>; 5] = Default::default();
-        for stream in &self.streams {
-            let row = [
-                stream.job,
-                int(stream.last_seq)?,
-                stream.epoch.0,
-                int(stream.open_first)?,
-                int(stream.open_bytes)?,
-            ];
-            for (column, value) in columns.iter_mut().zip(row) {
-                column.push(value);
-            }
+    /// Writes all rows in one statement, and with them what was applied; it changes nothing unless the database is
+    /// `owner`'s. Answers whether it is.
+    async fn write(&self, sql: &mut PgConnection, owner: &str, applied: &[Applied]) -> Result<bool, StoreError> {
+        // What there is none of is left out: an empty part costs as much as a row.
+        let all = !self.stream.is_empty() || !applied.is_empty();
+        let mut query = sqlx::query(if all { WITH_ALL } else { ADD })
+            .bind(owner)
+            .bind(&self.job)
+            .bind(&self.first)
+            .bind(&self.last)
+            .bind(&self.bytes)
+            .bind(&self.packed)
+            .bind(&self.body);
+        if all {
+            let lives = Lives::of(applied);
+            query = query.bind(&self.stream).bind(&self.packed_to);
+            query = query.bind(lives.drone).bind(lives.incarnation).bind(lives.applied);
         }
-        let [job, last_seq, epoch, open_first, open_bytes] = &columns;
-        let done = sqlx::query(
-            "WITH ours AS MATERIALIZED (SELECT 1 FROM owner WHERE name = $1 FOR SHARE),
-             added AS (
-                 INSERT INTO events (job, first, last, bytes, packed, body)
-                 SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
-                 WHERE EXISTS (SELECT 1 FROM ours))
-             UPDATE streams SET last_seq = new.last_seq, epoch = new.epoch, open_first = new.open_first,
-                 open_bytes = new.open_bytes
-             FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-                 AS new (job, last_seq, epoch, open_first, open_bytes)
-             WHERE streams.job = new.job AND EXISTS (SELECT 1 FROM ours)",
-        )
-        .bind(owner)
-        .bind(&self.job)
-        .bind(&self.first)
-        .bind(&self.last)
-        .bind(&self.bytes)
-        .bind(&self.packed)
-        .bind(&self.body)
-        .bind(job)
-        .bind(last_seq)
-        .bind(epoch)
-        .bind(open_first)
-        .bind(open_bytes)
-        .execute(sql)
-        .await?;
-        Ok(done.rows_affected() == self.streams.len() as u64)
+        let done = query.execute(sql).await?;
+        Ok(done.rows_affected() == self.job.len() as u64)
     }
 }
 
-fn by_job(events: &[Event]) -> BTreeMap<&JobId, Vec<&Event>> {
-    let mut by_job: BTreeMap<&JobId, Vec<&Event>> = BTreeMap::new();
-    for event in events {
-        by_job.entry(&event.job).or_default().push(event);
-    }
-    by_job
-}
+const ADD: &str = concat!("WITH ", ours!(), added!());
+const WITH_ALL: &str = concat!(
+    "WITH ",
+    ours!(),
+    ", packed AS (
+         UPDATE streams SET packed_to = new.packed_to FROM unnest($8::bigint[], $9::bigint[]) AS new (job, packed_to)
+         WHERE streams.job = new.job AND EXISTS (SELECT 1 FROM ours)),
+     known AS (
+         INSERT INTO drones (id) SELECT DISTINCT drone FROM unnest($10::text[]) AS new (drone)
+         WHERE EXISTS (SELECT 1 FROM ours) ON CONFLICT (id) DO NOTHING),
+     lives AS (
+         INSERT INTO drone_lives (drone, incarnation, applied)
+         SELECT drone, incarnation, n FROM unnest($10::text[], $11::text[], $12::bigint[])
+             WITH ORDINALITY AS new (drone, incarnation, n, place)
+         WHERE EXISTS (SELECT 1 FROM ours) ORDER BY place
+         ON CONFLICT (drone, incarnation) DO UPDATE SET applied = greatest(drone_lives.applied, excluded.applied))",
+    added!()
+);
 
 /// Writes events by a single statement, if every stream is known and none must be read to be packed; false if not.
-pub async fn at_once(writer: &Writer, session: &mut Session, events: &[Event]) -> Result<bool, StoreError> {
+pub async fn at_once(writer: &Writer, session: &mut Session, batch: &Batch) -> Result<bool, StoreError> {
     let mut rows = Rows::default();
-    let mut ids = Vec::new();
-    for (id, events) in by_job(events) {
+    let mut streams = Vec::new();
+    for (id, events) in by_job(&batch.events) {
         let Some(known) = session.streams.get(id) else {
             return Ok(false);
         };
         let mut stream = *known;
-        let (first, text) = stream.take(id, &events)?;
-        let burst = text.len() >= BURST;
-        let full = burst || stream.open_bytes + text.len() >= CHUNK;
-        if full && stream.open_bytes > 0 {
+        let lines = stream.take(id, &events)?;
+        if !stream.is_full(&lines) {
+            rows.push(stream.leave(lines))?;
+        } else if stream.is_open() {
             return Ok(false);
+        } else {
+            let packed = stream.pack(String::new(), &lines)?;
+            rows.replace(&stream, packed)?;
         }
-        rows.add(&mut stream, first, text, full.then(String::new), burst)?;
-        ids.push(id);
+        streams.push((id.clone(), stream));
     }
-    if !rows.write(&mut session.sql, writer.name()).await? {
+    if !rows.write(&mut session.sql, writer.name(), &batch.applied).await? {
         return Err(writer.lost());
     }
-    for (id, stream) in ids.into_iter().zip(rows.streams) {
-        session.streams.insert(id.clone(), stream);
-    }
+    session.streams.extend(streams);
     Ok(true)
 }
 
@@ -217,13 +144,14 @@ pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), Store
     let mut rows = Rows::default();
     for (id, events) in by_job(events) {
         let mut stream = write.stream(id)?;
-        let (first, text) = stream.take(id, &events)?;
-        let burst = text.len() >= BURST;
-        let open = match burst || stream.open_bytes + text.len() >= CHUNK {
-            true => Some(take_open(write, &stream).await?),
-            false => None,
-        };
-        rows.add(&mut stream, first, text, open, burst)?;
+        let lines = stream.take(id, &events)?;
+        if stream.is_full(&lines) {
+            let open = take_open(write, &stream).await?;
+            let packed = stream.pack(open, &lines)?;
+            rows.replace(&stream, packed)?;
+        } else {
+            rows.push(stream.leave(lines))?;
+        }
         write.know(id, stream);
     }
     write_rows(write, &rows).await
@@ -234,10 +162,10 @@ pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
     let mut rows = Rows::default();
     for id in ended(records) {
         let mut stream = write.stream(id)?;
-        if stream.open_bytes > 0 {
+        if stream.is_open() {
             let open = take_open(write, &stream).await?;
-            let end = stream.last_seq + 1;
-            rows.add(&mut stream, end, String::new(), Some(open), true)?;
+            let packed = stream.end(open)?;
+            rows.replace(&stream, packed)?;
             write.know(id, stream);
         }
     }
@@ -245,30 +173,29 @@ pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
 }
 
 async fn write_rows(write: &mut Write<'_>, rows: &Rows) -> Result<(), StoreError> {
-    if rows.streams.is_empty() || rows.write(write.sql, write.owner).await? {
+    if rows.job.is_empty() || rows.write(write.sql, write.owner, &[]).await? {
         return Ok(());
     }
-    Err(StoreError::Refused("a job went away while events were written".into()))
+    Err(StoreError::Refused(
+        "the database went away while events were written".into(),
+    ))
 }
 
 /// Takes a stream's open rows away and answers with their lines.
 async fn take_open(write: &mut Write<'_>, stream: &Stream) -> Result<String, StoreError> {
-    if stream.open_first == 0 {
+    if !stream.is_open() {
         return Ok(String::new());
     }
-    let rows = sqlx::query("DELETE FROM events WHERE job = $1 AND first >= $2 RETURNING first, body")
+    let rows = sqlx::query("DELETE FROM events WHERE job = $1 AND first > $2 RETURNING first, body")
         .bind(stream.job)
-        .bind(int(stream.open_first)?)
+        .bind(int(stream.packed_to)?)
         .fetch_all(&mut *write.sql)
         .await?;
     let mut open: Vec<(i64, &[u8])> = Vec::with_capacity(rows.len());
     for row in &rows {
         open.push((row.int("first")?, row.bytes("body")?));
     }
-    // RETURNING promises no order.
-    open.sort_unstable_by_key(|(first, _)| *first);
-    let bytes: Vec<&[u8]> = open.into_iter().map(|(_, body)| body).collect();
-    String::from_utf8(bytes.concat()).map_err(|error| crate::store::value::corrupt("events", error))
+    joined(open)
 }
 
 /// How the streams of jobs stand, of those that are there.
@@ -277,23 +204,10 @@ pub async fn load(sql: &mut PgConnection, ids: &[&JobId]) -> Result<HashMap<JobI
         return Ok(HashMap::new());
     }
     let names: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
-    let rows = sqlx::query(
-        "SELECT id, job, last_seq, epoch, open_first, open_bytes
-         FROM jobs JOIN streams ON streams.job = jobs.key WHERE id = ANY($1)",
-    )
-    .bind(names)
-    .fetch_all(sql)
-    .await?;
-    let stream = |row| {
-        let stream = Stream {
-            job: Cells::int(row, "job")?,
-            last_seq: get_uint(row, "last_seq")?,
-            epoch: Timestamp(Cells::int(row, "epoch")?),
-            open_first: get_uint(row, "open_first")?,
-            open_bytes: get_uint(row, "open_bytes")?,
-        };
-        Ok((get_word(row, "id", JobId::new)?, stream))
-    };
+    let mut query = QueryBuilder::<Postgres>::new(STREAM);
+    query.push("id = ANY(").push_bind(names).push(")");
+    let rows = query.build().fetch_all(sql).await?;
+    let stream = |row| Ok((get_word(row, "id", JobId::new)?, Stream::of(row)?));
     rows.iter().map(stream).collect()
 }
 

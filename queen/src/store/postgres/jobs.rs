@@ -3,13 +3,13 @@
 //! Reading is in `list` (pages, one job, files) and `restore` (everything unfinished).
 
 use super::{
-    events::Stream,
     search,
     write::{Write, indexed, plain},
 };
 use crate::store::{
     Applied, Batch, StoreError, Submitted,
     rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, sealed},
+    stream::Stream,
     value::{int, json},
 };
 use scheduler::{FileRow, LeaseRow, Record};
@@ -24,6 +24,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
     let keys = insert(write, batch).await?;
     let key = |job: &Submitted| keys.get(&job.spec.id).copied().ok_or_else(|| job_twice(&job.spec.id));
     let (mut job, mut digest, mut spec, mut data, mut secret) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut submitted = vec![];
     let (mut names, mut message, mut grams) = (vec![], vec![], vec![]);
     let (mut author, mut author_submitted, mut author_id, mut author_job) = (vec![], vec![], vec![], vec![]);
     for new in &batch.submitted {
@@ -32,7 +33,8 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
         spec.push(json(&new.spec)?);
         data.push(new.data.shown().to_string());
         secret.push(sealed(new, write.sealer)?);
-        let text = search::Text::of(new);
+        submitted.push(new.spec.submitted.0);
+        let text = search::Text::of(new, key(new)?);
         names.push(text.names);
         message.push(text.message);
         grams.push(text.grams);
@@ -44,7 +46,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
         }
     }
     sqlx::query(
-        "WITH streams AS (INSERT INTO streams (job) SELECT * FROM unnest($1::bigint[]))
+        "WITH streams AS (INSERT INTO streams (job, epoch) SELECT * FROM unnest($1::bigint[], $6::bigint[]))
          INSERT INTO job_data (job, digest, spec, data, sealed)
          SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::bytea[])",
     )
@@ -53,6 +55,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
     .bind(spec)
     .bind(data)
     .bind(secret)
+    .bind(submitted)
     .execute(&mut *write.sql)
     .await?;
     for (((job, names), message), grams) in job.iter().zip(names).zip(message).zip(grams) {
@@ -77,7 +80,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
         .await?;
     }
     for new in &batch.submitted {
-        let stream = Stream::new(key(new)?);
+        let stream = Stream::new(key(new)?, new.spec.submitted);
         write.know(&new.spec.id, stream);
     }
     Ok(())
@@ -91,6 +94,7 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
     let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
     let (mut id, mut project, mut branch, mut kind) = (vec![], vec![], vec![], vec![]);
     let (mut submitted, mut state, mut standing) = (vec![], vec![], vec![]);
+    let mut oldest = i64::MAX;
     let mut new = BTreeSet::new();
     for job in &batch.submitted {
         if !new.insert(&job.spec.id) {
@@ -104,6 +108,7 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
         branch.push(job.data.branch().map(indexed));
         kind.push(indexed(&job.data.trigger.kind));
         submitted.push(job.spec.submitted.0);
+        oldest = oldest.min(job.spec.submitted.0);
         state.push(row.state.as_str());
         standing.push(json(row)?);
     }
@@ -131,11 +136,15 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
     }
     let (keys_of_projects, counts): (Vec<i64>, Vec<i64>) = counts.into_iter().unzip();
     sqlx::query(
-        "UPDATE projects SET jobs = jobs + new.count FROM unnest($1::bigint[], $2::bigint[]) AS new (key, count)
+        "WITH late AS (
+             UPDATE arrivals SET late = (SELECT max(submitted) FROM jobs) - $3
+             WHERE late < (SELECT max(submitted) FROM jobs) - $3)
+         UPDATE projects SET jobs = jobs + new.count FROM unnest($1::bigint[], $2::bigint[]) AS new (key, count)
          WHERE projects.key = new.key",
     )
     .bind(keys_of_projects)
     .bind(counts)
+    .bind(oldest)
     .execute(&mut *write.sql)
     .await?;
     Ok(keys)
@@ -292,25 +301,44 @@ async fn write_drones(
     Ok(())
 }
 
+/// What was applied of the lives of drones, in columns: each once, in the order in which they were first told, for the last
+/// life of a drone has the greatest key.
+#[derive(Default)]
+pub struct Lives<'a> {
+    /// Drones.
+    pub drone: Vec<&'a str>,
+    /// Their incarnations.
+    pub incarnation: Vec<&'a str>,
+    /// The numbers.
+    pub applied: Vec<i64>,
+}
+
+impl<'a> Lives<'a> {
+    /// Of several numbers of one life the greatest counts.
+    pub fn of(applied: &'a [Applied]) -> Self {
+        let mut lives = Self::default();
+        let mut place = HashMap::new();
+        for one in applied {
+            let n = i64::try_from(one.n).unwrap_or(i64::MAX);
+            let at = *place.entry((&one.drone, &one.incarnation)).or_insert_with(|| {
+                lives.drone.push(one.drone.as_str());
+                lives.incarnation.push(one.incarnation.as_str());
+                lives.applied.push(n);
+                lives.applied.len() - 1
+            });
+            lives.applied[at] = lives.applied[at].max(n);
+        }
+        lives
+    }
+}
+
 /// Writes how far each drone's messages are applied. A life never seen before becomes the drone's last one; what comes
 /// late for an earlier life only moves that one on.
 pub async fn applied(write: &mut Write<'_>, applied: &[Applied]) -> Result<(), StoreError> {
     if applied.is_empty() {
         return Ok(());
     }
-    // In the order in which they were first told: the last life of a drone has the greatest key.
-    let (mut drone, mut incarnation, mut numbers) = (vec![], vec![], Vec::<i64>::new());
-    let mut place = HashMap::new();
-    for one in applied {
-        let n = i64::try_from(one.n).unwrap_or(i64::MAX);
-        let at = *place.entry((&one.drone, &one.incarnation)).or_insert_with(|| {
-            drone.push(one.drone.as_str());
-            incarnation.push(one.incarnation.as_str());
-            numbers.push(n);
-            numbers.len() - 1
-        });
-        numbers[at] = numbers[at].max(n);
-    }
+    let lives = Lives::of(applied);
     sqlx::query(
         "WITH known AS (INSERT INTO drones (id) SELECT DISTINCT * FROM unnest($1::text[]) ON CONFLICT (id) DO NOTHING)
          INSERT INTO drone_lives (drone, incarnation, applied)
@@ -318,9 +346,9 @@ pub async fn applied(write: &mut Write<'_>, applied: &[Applied]) -> Result<(), S
              WITH ORDINALITY AS new (drone, incarnation, n, place) ORDER BY place
          ON CONFLICT (drone, incarnation) DO UPDATE SET applied = greatest(drone_lives.applied, excluded.applied)",
     )
-    .bind(drone)
-    .bind(incarnation)
-    .bind(numbers)
+    .bind(lives.drone)
+    .bind(lives.incarnation)
+    .bind(lives.applied)
     .execute(&mut *write.sql)
     .await?;
     Ok(())

@@ -1,15 +1,14 @@
 //! The plans of pages: each filter walks an index in the page's order and stops when the page is full, so that no page
 //! grows slower with the number of jobs, and whatever the server knows or does not know of the tables.
 
-use super::{JobFilter, Wanted, page_query};
+use super::{JobFilter, WALKS, Wanted, found_query, page_query, walk_query};
 use crate::store::{Cursor, postgres::PgStore, postgres::server::shared};
 use shared::{JobId, JobState, Project, Timestamp};
-use sqlx::{QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder, Row};
 
-async fn plan(store: &PgStore, filter: &JobFilter, candidates: Option<&[i32]>) -> String {
-    let wanted = filter.text.as_deref().map(Wanted::of);
+async fn plan(store: &PgStore, explain: impl FnOnce(&mut QueryBuilder<Postgres>)) -> String {
     let mut query = QueryBuilder::new("EXPLAIN (COSTS OFF) ");
-    page_query(&mut query, filter, wanted.as_ref(), candidates);
+    explain(&mut query);
     let rows = query.build().fetch_all(&store.0.readers).await.unwrap();
     let steps: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     steps.join("\n")
@@ -105,7 +104,11 @@ async fn walks(store: &PgStore) {
             },
         ),
     ] {
-        let plan = plan(store, &filter, None).await;
+        let plan = plan(store, |query| match filter.text.as_deref().map(Wanted::of) {
+            None => page_query(query, &filter),
+            Some(wanted) => walk_query(query, &filter, &wanted, WALKS[0]),
+        })
+        .await;
         let walks = if filter.states.len() > 1 && filter.author.is_none() {
             2
         } else {
@@ -126,7 +129,12 @@ async fn walks(store: &PgStore) {
             "{plan}"
         );
     }
-    let rare = plan(store, &JobFilter { text: x(), ..none() }, Some(&[1, 2])).await;
-    assert!(rare.contains("Bitmap Index Scan on job_text_by_gram"), "{rare}");
-    assert!(rare.contains("jobs_pkey on jobs"), "{rare}");
+    let wanted = Wanted::of("b1");
+    let filter = JobFilter {
+        author: x(),
+        ..project()
+    };
+    let found = plan(store, |query| found_query(query, &filter, &wanted, 1..3)).await;
+    assert!(found.contains("Bitmap Index Scan on job_text_by_gram"), "{found}");
+    assert!(found.contains("jobs_pkey on jobs"), "{found}");
 }

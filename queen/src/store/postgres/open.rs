@@ -32,6 +32,16 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "retention",
         include_str!("../../../../migrations/postgres/0002_retention.sql"),
     ),
+    (
+        3,
+        "open rows",
+        include_str!("../../../../migrations/postgres/0003_open_rows.sql"),
+    ),
+    (
+        4,
+        "arrivals",
+        include_str!("../../../../migrations/postgres/0004_arrivals.sql"),
+    ),
 ];
 
 /// An open database.

@@ -32,10 +32,7 @@ pub async fn restore(writer: &Writer, sealer: &Sealer) -> Result<Restored, Store
 }
 
 async fn jobs(sql: &mut PgConnection, sealer: &Sealer) -> Result<Vec<RestoredJob>, StoreError> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT key, id, standing, spec, data, sealed, last_seq
-         FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key WHERE ",
-    );
+    let mut query = QueryBuilder::<Postgres>::new(rows::WHOLE);
     query.push(UNFINISHED).push(" ORDER BY submitted, id");
     let rows = query.build().fetch_all(&mut *sql).await?;
     let mut jobs = Vec::with_capacity(rows.len());

@@ -1,15 +1,17 @@
 //! Texts anywhere in a job: an index of character groups says which jobs may have one, the text itself which do.
 //!
 //! Of every text the hashes of each one, two and three characters that follow each other are kept; a text that is looked
-//! for has groups of its own, and a job without one of them cannot have it. PostgreSQL's own trigrams are not used: they
-//! are of words, leave out signs, fold cases by the database's locale, and need an extension.
+//! for has groups of its own, and a job without one of them cannot have it. With them is the number of the block of jobs
+//! that the job is in: this kind of index answers in no order, and with all that there is, so it is asked block by block,
+//! newest first. PostgreSQL's own trigrams are not used: they are of words, leave out signs, fold cases by the database's
+//! locale, and need an extension.
 
 use super::write::plain;
-use crate::store::{StoreError, Submitted};
-use sqlx::postgres::PgPool;
+use crate::store::Submitted;
+use std::ops::Range;
 
-/// A text with at most this many candidates is looked up; one with more is found soon by walking.
-const CANDIDATES: i64 = 2_000;
+/// Jobs of a block, as a power of two. It is on disk: it never changes.
+const BLOCK: u32 = 13;
 /// Characters of a text that is looked for which count.
 const TEXT_LIMIT: usize = 1_000;
 /// Groups that a lookup asks for at once.
@@ -26,8 +28,8 @@ pub struct Text {
 }
 
 impl Text {
-    /// The text of a new job.
-    pub fn of(job: &Submitted) -> Self {
+    /// The text of a new job with this key.
+    pub fn of(job: &Submitted, key: i64) -> Self {
         let (spec, data) = (&job.spec, &job.data);
         let branch = data.branch().unwrap_or_default();
         let names = folded(&format!("{}\n{}\n{branch}", spec.id, spec.project));
@@ -39,6 +41,7 @@ impl Text {
                 grams.extend(chars.windows(length).map(gram));
             }
         }
+        grams.push(mark(key));
         grams.sort_unstable();
         grams.dedup();
         Self { names, message, grams }
@@ -62,6 +65,21 @@ fn gram(chars: &[char]) -> i32 {
         .cast_signed()
 }
 
+/// What stands among the groups for the block of a job.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it wraps after 2^44 jobs, and the keys are compared as well"
+)]
+fn mark(key: i64) -> i32 {
+    (key >> BLOCK) as i32
+}
+
+/// The keys of the block of a job.
+pub fn block(key: i64) -> Range<i64> {
+    let first = key >> BLOCK << BLOCK;
+    first..first + (1 << BLOCK)
+}
+
 /// A text that is looked for.
 pub struct Wanted {
     /// What `LIKE` says of a text that has it.
@@ -69,6 +87,15 @@ pub struct Wanted {
     /// It may be in a name: it has no line break.
     pub in_names: bool,
     grams: Vec<i32>,
+}
+
+impl Wanted {
+    /// What the index is asked for in a block, which begins with job `key`.
+    pub fn grams(&self, key: i64) -> Vec<i32> {
+        let mut grams = self.grams.clone();
+        grams.push(mark(key));
+        grams
+    }
 }
 
 impl Wanted {
@@ -99,34 +126,6 @@ impl Wanted {
             grams,
         }
     }
-}
-
-/// Which jobs may have a text.
-pub enum Candidates {
-    /// No job.
-    None,
-    /// Those with these groups.
-    Few(Vec<i32>),
-    /// So many that walking over all jobs is the better way.
-    TooMany,
-}
-
-/// Asks the index for a text.
-pub async fn candidates(pool: &PgPool, wanted: &Wanted) -> Result<Candidates, StoreError> {
-    if wanted.grams.is_empty() {
-        return Ok(Candidates::TooMany);
-    }
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM (SELECT 1 FROM job_text WHERE grams @> $1 LIMIT $2) AS found")
-            .bind(&wanted.grams)
-            .bind(CANDIDATES + 1)
-            .fetch_one(pool)
-            .await?;
-    Ok(match count {
-        0 => Candidates::None,
-        1..=CANDIDATES => Candidates::Few(wanted.grams.clone()),
-        _ => Candidates::TooMany,
-    })
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! which takes the lock again and looks whether the database is still ours. By then nothing that was under way on the
 //! old one can happen any more: the server gives the lock away when that one is gone.
 
-use super::{address::Address, events::Stream};
-use crate::store::StoreError;
+use super::address::Address;
+use crate::store::{StoreError, stream::Stream};
 use shared::JobId;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnection};
 use std::{collections::HashMap, time::Duration};

@@ -5,11 +5,15 @@
 //! itself. What is written is in the files by subject; `session` owns the connection and the right to write.
 
 use super::{
-    events::{self, Stream},
-    history, jobs, retention,
+    events, history, jobs, retention,
     session::{Session, Writer},
 };
-use crate::store::{Batch, StoreError, rows::no_job, seal::Sealer};
+use crate::store::{
+    Batch, StoreError,
+    rows::{ended, no_job},
+    seal::Sealer,
+    stream::Stream,
+};
 use scheduler::Record;
 use shared::{JobId, Project};
 use sqlx::{Connection, postgres::PgConnection};
@@ -19,7 +23,7 @@ use std::collections::{BTreeSet, HashMap};
 pub async fn commit(writer: &Writer, sealer: &Sealer, batch: &Batch) -> Result<(), StoreError> {
     let turn = writer.turn().await?;
     turn.run(async |session| {
-        if batch.is_output() && events::at_once(writer, session, &batch.events).await? {
+        if batch.is_output() && events::at_once(writer, session, batch).await? {
             return Ok(());
         }
         transact(writer, sealer, session, batch).await
@@ -56,15 +60,6 @@ async fn transact(writer: &Writer, sealer: &Sealer, session: &mut Session, batch
             Err(error)
         }
     }
-}
-
-/// The jobs that a batch says have ended.
-pub fn ended(records: &[Record]) -> BTreeSet<&JobId> {
-    let ended = records.iter().filter_map(|record| match record {
-        Record::Job(row) if row.state.is_final() => Some(&row.id),
-        _ => None,
-    });
-    ended.collect()
 }
 
 /// A transaction on its way.

@@ -1,21 +1,23 @@
 //! Tokens: who may do what. Only hashes of their values are here.
 
-use super::value::refuse_twice;
+use super::{session::Writer, value::refuse_twice};
 use crate::store::{AccessToken, StoreError, rows};
 use sqlx::sqlite::SqlitePool;
 
 /// See [`Store::add_token`](crate::store::Store::add_token).
-pub async fn add(writer: &SqlitePool, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO tokens (id, name, role, hash, created) VALUES (?, ?, ?, ?, ?)")
+pub async fn add(writer: &Writer, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
+    let add = sqlx::query("INSERT INTO tokens (id, name, role, hash, created) VALUES (?, ?, ?, ?, ?)")
         .bind(&token.id)
         .bind(&token.name)
         .bind(rows::role(token.role))
         .bind(&hash[..])
-        .bind(token.created.0)
-        .execute(writer)
+        .bind(token.created.0);
+    writer
+        .run(async |session| match add.execute(&mut session.sql).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refuse_twice(error, || format!("there is a token {} already", token.id))),
+        })
         .await
-        .map_err(|error| refuse_twice(error, || format!("there is a token {} already", token.id)))?;
-    Ok(())
 }
 
 /// See [`Store::tokens`](crate::store::Store::tokens).
@@ -27,12 +29,11 @@ pub async fn all(readers: &SqlitePool) -> Result<Vec<AccessToken>, StoreError> {
 }
 
 /// See [`Store::remove_token`](crate::store::Store::remove_token).
-pub async fn remove(writer: &SqlitePool, id: &str) -> Result<bool, StoreError> {
-    let done = sqlx::query("DELETE FROM tokens WHERE id = ?")
-        .bind(id)
-        .execute(writer)
-        .await?;
-    Ok(done.rows_affected() > 0)
+pub async fn remove(writer: &Writer, id: &str) -> Result<bool, StoreError> {
+    let remove = sqlx::query("DELETE FROM tokens WHERE id = ?").bind(id);
+    writer
+        .run(async |session| Ok(remove.execute(&mut session.sql).await?.rows_affected() > 0))
+        .await
 }
 
 /// See [`Store::token`](crate::store::Store::token).

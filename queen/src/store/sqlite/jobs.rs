@@ -9,9 +9,16 @@ use super::{
 use crate::store::{
     Applied, Batch, StoreError, Submitted,
     rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, sealed},
+    stream::Stream,
 };
 use scheduler::{FileRow, JobRow, LeaseRow, Record};
 use serde_json::{Value, json};
+
+/// Makes a drone known.
+pub const KNOWN: &str = "INSERT INTO drones (id) VALUES (?) ON CONFLICT (id) DO NOTHING";
+/// Notes the last number applied of a drone's life.
+pub const APPLIED: &str = "INSERT INTO drone_lives (drone, incarnation, applied) VALUES (?, ?, ?)
+    ON CONFLICT (drone, incarnation) DO UPDATE SET applied = max(applied, excluded.applied)";
 
 /// Writes jobs that are new, each with its row from the same batch.
 pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreError> {
@@ -23,7 +30,7 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
         let id = &job.spec.id;
         let row = rows.get(id).ok_or_else(|| no_row(id))?;
         let key = insert(write, job, row).await?;
-        write.know(id, key);
+        write.know(id, Stream::new(key, job.spec.submitted));
         for author in authors(&job.data) {
             sqlx::query("INSERT INTO job_authors (author, submitted, id, job) VALUES (?, ?, ?, ?)")
                 .bind(author)
@@ -61,10 +68,15 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
         Some(database) if database.is_unique_violation() => job_twice(id),
         _ => error.into(),
     })?;
-    sqlx::query("UPDATE projects SET jobs = jobs + 1 WHERE key = ?")
-        .bind(project)
-        .execute(&mut *write.sql)
-        .await?;
+    sqlx::query(
+        "UPDATE projects SET jobs = jobs + 1 WHERE key = ?;
+         UPDATE arrivals SET late = (SELECT max(submitted) FROM jobs) - ?2
+         WHERE late < (SELECT max(submitted) FROM jobs) - ?2",
+    )
+    .bind(project)
+    .bind(job.spec.submitted.0)
+    .execute(&mut *write.sql)
+    .await?;
     sqlx::query("INSERT INTO job_data (job, digest, message, spec, data, sealed) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(key)
         .bind(&job.digest[..])
@@ -74,8 +86,9 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
         .bind(sealed)
         .execute(&mut *write.sql)
         .await?;
-    sqlx::query("INSERT INTO streams (job) VALUES (?)")
+    sqlx::query("INSERT INTO streams (job, epoch) VALUES (?, ?)")
         .bind(key)
+        .bind(job.spec.submitted.0)
         .execute(&mut *write.sql)
         .await?;
     sqlx::query("INSERT INTO job_text (rowid, body) VALUES (?, ?)")
@@ -197,19 +210,13 @@ fn lease(job: i64, row: &LeaseRow) -> Result<Value, StoreError> {
 /// late for an earlier life only moves that one on.
 pub async fn applied(write: &mut Write<'_>, applied: &[Applied]) -> Result<(), StoreError> {
     for Applied { drone, incarnation, n } in applied {
-        sqlx::query("INSERT INTO drones (id) VALUES (?) ON CONFLICT (id) DO NOTHING")
+        sqlx::query(KNOWN).bind(drone.as_str()).execute(&mut *write.sql).await?;
+        sqlx::query(APPLIED)
             .bind(drone.as_str())
+            .bind(incarnation.as_str())
+            .bind(i64::try_from(*n).unwrap_or(i64::MAX))
             .execute(&mut *write.sql)
             .await?;
-        sqlx::query(
-            "INSERT INTO drone_lives (drone, incarnation, applied) VALUES (?, ?, ?)
-             ON CONFLICT (drone, incarnation) DO UPDATE SET applied = max(applied, excluded.applied)",
-        )
-        .bind(drone.as_str())
-        .bind(incarnation.as_str())
-        .bind(i64::try_from(*n).unwrap_or(i64::MAX))
-        .execute(&mut *write.sql)
-        .await?;
     }
     Ok(())
 }

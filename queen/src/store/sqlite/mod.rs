@@ -1,8 +1,7 @@
 //! The store in one SQLite file: one writer, a few readers, write-ahead log.
 //!
-//! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction in a task of its
-//! own, so that a caller who is dropped never leaves one half-way. Read next: `open`, then `write` (a batch), then the
-//! SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`, `copy`.
+//! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction. Read next: `open`,
+//! `session` (the connection that writes), then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`, `copy`.
 
 mod access;
 mod copy;
@@ -15,6 +14,7 @@ mod place;
 mod restore;
 mod retention;
 mod search;
+mod session;
 mod value;
 mod write;
 
@@ -55,8 +55,7 @@ impl Store for SqliteStore {
         if batch.is_empty() {
             return Ok(());
         }
-        let opened = self.0.clone();
-        apart(async move { write::commit(&opened, &batch).await }).await
+        write::commit(&self.0.writer, &self.0.sealer, &batch).await
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
@@ -64,7 +63,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        write::ping(&self.0).await
+        write::ping(&self.0.writer).await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<StoredJob>, StoreError> {
@@ -128,18 +127,15 @@ impl Store for SqliteStore {
     }
 
     async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::remove_logs(&opened, which, now).await }).await
+        retention::remove_logs(&self.0.writer, which, now).await
     }
 
     async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::remove_jobs(&opened, which, now).await }).await
+        retention::remove_jobs(&self.0.writer, which, now).await
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::forget(&opened, before).await }).await
+        retention::forget(&self.0.writer, before).await
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {
@@ -150,17 +146,5 @@ impl Store for SqliteStore {
         // The writer last: whoever closes last copies the write-ahead log into the database and removes it.
         self.0.readers.close().await;
         self.0.writer.close().await;
-    }
-}
-
-/// Runs a write in a task of its own: a caller that is dropped leaves no transaction half-way.
-async fn apart<T: Send + 'static>(
-    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::spawn(write).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime ends; whether the write is there is known after the next start.
-        Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Order matters: nothing is changed before the directory is ours alone and its schema is one that this program knows.
 
-use super::place::Place;
+use super::{place::Place, session::Writer};
 use crate::store::{
     StoreError,
     home::{Home, KEY_CHECK, at, owned},
@@ -37,19 +37,27 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "retention",
         include_str!("../../../../migrations/sqlite/0002_retention.sql"),
     ),
+    (
+        3,
+        "open rows",
+        include_str!("../../../../migrations/sqlite/0003_open_rows.sql"),
+    ),
+    (
+        4,
+        "arrivals",
+        include_str!("../../../../migrations/sqlite/0004_arrivals.sql"),
+    ),
 ];
 
 /// An open data directory.
 #[derive(Debug)]
 pub struct Opened {
     /// The one connection that writes.
-    pub writer: SqlitePool,
+    pub writer: Writer,
     /// Connections that read.
     pub readers: SqlitePool,
     /// Encrypts secrets.
     pub sealer: Sealer,
-    /// The database's file.
-    pub place: Place,
     /// Keeps the directory ours.
     _home: Home,
 }
@@ -70,40 +78,38 @@ pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
         .disable_statement_logging();
     refuse_newer(&options).await?;
 
-    // One connection: writes queue here, in order, rather than at SQLite's lock.
-    let writer = pool(1)
-        .connect_with(
-            options
-                .clone()
-                // Counts for a new database only: it can give back what retention frees.
-                .auto_vacuum(SqliteAutoVacuum::Incremental)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Normal)
-                .pragma("wal_autocheckpoint", CHECKPOINT)
-                .pragma("cache_size", WRITER_CACHE),
-        )
-        .await?;
-    migrator().run(&writer).await.map_err(sqlx::Error::from)?;
-    let sealer = sealer(&home, &writer).await?;
-    let readers = pool(READERS)
-        .connect_with(options.read_only(true).pragma("cache_size", READER_CACHE))
-        .await?;
+    let writing = options
+        .clone()
+        // Counts for a new database only: it can give back what retention frees.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .pragma("wal_autocheckpoint", CHECKPOINT)
+        .pragma("cache_size", WRITER_CACHE);
+    let mut sql = writing.connect().await?;
+    migrator()
+        .run_direct(None, &mut sql, false)
+        .await
+        .map_err(sqlx::Error::from)?;
+    let sealer = sealer(&home, &mut sql).await?;
+    let readers = readers(options).await?;
     Ok(Opened {
-        writer,
+        writer: Writer::new(writing, Place::of(&database)?, sql),
         readers,
         sealer,
-        place: Place::of(&database)?,
         _home: home,
     })
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+async fn readers(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     // The connections are files on this machine: they do not go stale, and asking them first would cost a round trip.
-    SqlitePoolOptions::new()
-        .max_connections(connections)
+    let pool = SqlitePoolOptions::new()
+        .max_connections(READERS)
         .max_lifetime(None)
         .idle_timeout(None)
-        .test_before_acquire(false)
+        .test_before_acquire(false);
+    let options = options.read_only(true).pragma("cache_size", READER_CACHE);
+    Ok(pool.connect_with(options).await?)
 }
 
 async fn refuse_newer(options: &SqliteConnectOptions) -> Result<(), StoreError> {
@@ -144,17 +150,17 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(steps.collect())
 }
 
-async fn sealer(home: &Home, writer: &SqlitePool) -> Result<Sealer, StoreError> {
+async fn sealer(home: &Home, sql: &mut SqliteConnection) -> Result<Sealer, StoreError> {
     let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = ?")
         .bind(KEY_CHECK)
-        .fetch_optional(writer)
+        .fetch_optional(&mut *sql)
         .await?;
     let (sealer, new) = home.sealer(check.as_deref())?;
     if let Some(check) = new {
         sqlx::query("INSERT INTO meta (name, value) VALUES (?, ?)")
             .bind(KEY_CHECK)
             .bind(check)
-            .execute(writer)
+            .execute(sql)
             .await?;
     }
     Ok(sealer)

@@ -5,15 +5,14 @@
 //! before. Which limits there are is the business of whoever calls.
 
 use super::{
-    open::Opened,
+    session::Writer,
     value::{get, get_uint, int},
-    write::{Write, transact},
+    write::Write,
 };
-use crate::store::{Holdings, Oldest, Removed, StoreError};
+use crate::store::{Holdings, Oldest, Removed, StoreError, rows::ended};
 use scheduler::Record;
 use shared::Timestamp;
 use sqlx::{Row, sqlite::SqliteConnection, sqlite::SqlitePool};
-use std::collections::BTreeSet;
 
 /// Rows that one step removes, about: some milliseconds of work.
 const STEP: u64 = 1_000;
@@ -26,14 +25,7 @@ const LIVES: i64 = 100;
 
 /// Notes what the jobs hold that `records` say have ended.
 pub async fn weigh_ended(write: &mut Write<'_>, records: &[Record]) -> Result<(), StoreError> {
-    let ended: BTreeSet<_> = records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Job(row) if row.state.is_final() => Some(&row.id),
-            _ => None,
-        })
-        .collect();
-    for id in ended {
+    for id in ended(records) {
         let key = write.job(id).await?;
         sqlx::query(
             "INSERT INTO endings (job, at, log, rest)
@@ -83,69 +75,71 @@ struct Due {
 }
 
 /// See [`Store::remove_logs`](crate::store::Store::remove_logs).
-pub async fn remove_logs(opened: &Opened, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    transact(&opened.writer, async |sql| {
-        let mut step = Step::default();
-        while step.has_room() {
-            let due = next_due(
-                sql,
-                "SELECT job, log, rest FROM endings WHERE log > 0 AND log_removed IS NOT NULL LIMIT 1",
-                "SELECT job, log, rest, at FROM endings WHERE log > 0 ORDER BY at, job LIMIT 1",
-                which,
-                step.removed.bytes,
-            );
-            let Some(due) = due.await? else {
-                return Ok(step.removed);
-            };
-            sqlx::query("UPDATE endings SET log_removed = coalesce(log_removed, ?) WHERE job = ?")
-                .bind(now.0)
-                .bind(due.job)
-                .execute(&mut *sql)
-                .await?;
-            if step.clear_log(sql, due.job).await? {
-                sqlx::query("UPDATE endings SET log = 0 WHERE job = ?")
+pub async fn remove_logs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+    writer
+        .transact(async |sql| {
+            let mut step = Step::default();
+            while step.has_room() {
+                let due = next_due(
+                    sql,
+                    "SELECT job, log, rest FROM endings WHERE log > 0 AND log_removed IS NOT NULL LIMIT 1",
+                    "SELECT job, log, rest, at FROM endings WHERE log > 0 ORDER BY at, job LIMIT 1",
+                    which,
+                    step.removed.bytes,
+                );
+                let Some(due) = due.await? else {
+                    return Ok(step.removed);
+                };
+                sqlx::query("UPDATE endings SET log_removed = coalesce(log_removed, ?) WHERE job = ?")
+                    .bind(now.0)
                     .bind(due.job)
                     .execute(&mut *sql)
                     .await?;
-                step.removed.jobs += 1;
-                step.removed.bytes += due.log;
+                if step.clear_log(sql, due.job).await? {
+                    sqlx::query("UPDATE endings SET log = 0 WHERE job = ?")
+                        .bind(due.job)
+                        .execute(&mut *sql)
+                        .await?;
+                    step.removed.jobs += 1;
+                    step.removed.bytes += due.log;
+                }
             }
-        }
-        step.removed.more = true;
-        Ok(step.removed)
-    })
-    .await
+            step.removed.more = true;
+            Ok(step.removed)
+        })
+        .await
 }
 
 /// See [`Store::remove_jobs`](crate::store::Store::remove_jobs).
-pub async fn remove_jobs(opened: &Opened, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    transact(&opened.writer, async |sql| {
-        let mut step = Step::default();
-        while step.has_room() {
-            let due = next_due(
-                sql,
-                "SELECT job, log, rest FROM endings WHERE going = 1 LIMIT 1",
-                "SELECT job, log, rest, at FROM endings ORDER BY at, job LIMIT 1",
-                which,
-                step.removed.bytes,
-            );
-            let Some(due) = due.await? else {
-                return Ok(step.removed);
-            };
-            sqlx::query("UPDATE endings SET going = 1, log_removed = coalesce(log_removed, ?) WHERE job = ?")
-                .bind(now.0)
-                .bind(due.job)
-                .execute(&mut *sql)
-                .await?;
-            if step.clear_log(sql, due.job).await? && step.clear_rest(sql, due.job).await? {
-                step.removed.jobs += 1;
-                step.removed.bytes += due.log + due.rest;
+pub async fn remove_jobs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
+    writer
+        .transact(async |sql| {
+            let mut step = Step::default();
+            while step.has_room() {
+                let due = next_due(
+                    sql,
+                    "SELECT job, log, rest FROM endings WHERE going = 1 LIMIT 1",
+                    "SELECT job, log, rest, at FROM endings ORDER BY at, job LIMIT 1",
+                    which,
+                    step.removed.bytes,
+                );
+                let Some(due) = due.await? else {
+                    return Ok(step.removed);
+                };
+                sqlx::query("UPDATE endings SET going = 1, log_removed = coalesce(log_removed, ?) WHERE job = ?")
+                    .bind(now.0)
+                    .bind(due.job)
+                    .execute(&mut *sql)
+                    .await?;
+                if step.clear_log(sql, due.job).await? && step.clear_rest(sql, due.job).await? {
+                    step.removed.jobs += 1;
+                    step.removed.bytes += due.log + due.rest;
+                }
             }
-        }
-        step.removed.more = true;
-        Ok(step.removed)
-    })
-    .await
+            step.removed.more = true;
+            Ok(step.removed)
+        })
+        .await
 }
 
 /// What was begun before, else the oldest if it is due.
@@ -233,46 +227,51 @@ impl Step {
 }
 
 /// See [`Store::forget`](crate::store::Store::forget).
-pub async fn forget(opened: &Opened, before: Timestamp) -> Result<u64, StoreError> {
-    transact(&opened.writer, async |sql| {
-        sqlx::query(
-            "DELETE FROM drone_lives WHERE key IN (
+pub async fn forget(writer: &Writer, before: Timestamp) -> Result<u64, StoreError> {
+    writer
+        .transact(async |sql| {
+            sqlx::query(
+                "DELETE FROM drone_lives WHERE key IN (
                  SELECT key FROM (
                      SELECT key, row_number() OVER (PARTITION BY drone ORDER BY key DESC) AS place FROM drone_lives)
                  WHERE place > ? LIMIT ?)",
-        )
-        .bind(LIVES)
-        .bind(int(STEP)?)
-        .execute(&mut *sql)
-        .await?;
-        let done = sqlx::query(
-            "DELETE FROM durations WHERE (project, path) IN (
+            )
+            .bind(LIVES)
+            .bind(int(STEP)?)
+            .execute(&mut *sql)
+            .await?;
+            let done = sqlx::query(
+                "DELETE FROM durations WHERE (project, path) IN (
                  SELECT project, path FROM durations WHERE last < ? ORDER BY last LIMIT ?)",
-        )
-        .bind(before.0)
-        .bind(int(STEP)?)
-        .execute(&mut *sql)
-        .await?;
-        Ok(done.rows_affected())
-    })
-    .await
+            )
+            .bind(before.0)
+            .bind(int(STEP)?)
+            .execute(&mut *sql)
+            .await?;
+            Ok(done.rows_affected())
+        })
+        .await
 }
 
 /// See [`Store::compact`](crate::store::Store::compact). Does nothing in a database that was made before there was
 /// something to give back: there free pages are taken for what is new, and a restored backup is as small as can be.
-pub async fn compact(writer: &SqlitePool) -> Result<u64, StoreError> {
-    let mut sql = writer.acquire().await?;
-    let free = free_pages(&mut sql).await?;
-    let pages = (free - SPARE_PAGES).min(COMPACT_PAGES);
-    if pages <= 0 {
-        return Ok(0);
-    }
-    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})")))
-        .execute(&mut *sql)
-        .await?;
-    let given = free - free_pages(&mut sql).await?;
-    let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut *sql).await?;
-    Ok(u64::try_from(given * size).unwrap_or(0))
+pub async fn compact(writer: &Writer) -> Result<u64, StoreError> {
+    writer
+        .run(async |session| {
+            let sql = &mut session.sql;
+            let free = free_pages(sql).await?;
+            let pages = (free - SPARE_PAGES).min(COMPACT_PAGES);
+            if pages <= 0 {
+                return Ok(0);
+            }
+            sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})")))
+                .execute(&mut *sql)
+                .await?;
+            let given = free - free_pages(sql).await?;
+            let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(sql).await?;
+            Ok(u64::try_from(given * size).unwrap_or(0))
+        })
+        .await
 }
 
 async fn free_pages(sql: &mut SqliteConnection) -> Result<i64, StoreError> {

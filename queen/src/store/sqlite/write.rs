@@ -1,65 +1,52 @@
 //! One batch, one transaction, in the order in which its parts refer to each other.
 //!
-//! Owns the transaction and the short names (`key`s) of jobs and projects; what is written is in the files by subject.
+//! A call to SQLite goes to a thread and back, which takes as long as a small write: a little output is a single call. What
+//! is written is in the files by subject; `session` owns the connection.
 
-use super::{events, history, jobs, open::Opened, retention};
-use crate::store::{Batch, StoreError, rows::no_job, seal::Sealer};
-use shared::{JobId, Project};
-use sqlx::{
-    Connection,
-    sqlite::{SqliteConnection, SqlitePool},
+use super::{
+    events, history, jobs, retention,
+    session::{Session, Writer},
 };
+use crate::store::{
+    Batch, StoreError,
+    rows::{ended, no_job},
+    seal::Sealer,
+    stream::Stream,
+};
+use shared::{JobId, Project};
+use sqlx::{Connection, sqlite::SqliteConnection};
 use std::collections::HashMap;
 
 /// Writes `batch` wholly or not at all.
-pub async fn commit(opened: &Opened, batch: &Batch) -> Result<(), StoreError> {
-    if batch.is_output() {
-        let mut connection = opened.writer.acquire().await?;
-        let done = events::at_once(&mut connection, &batch.events).await;
-        if matches!(done, Err(StoreError::Database(_))) {
-            connection.close_on_drop();
-        }
-        if done? {
-            return opened.place.check();
-        }
-    }
-    transact(&opened.writer, async |sql| {
-        let mut write = Write {
-            sql,
-            sealer: &opened.sealer,
-            jobs: HashMap::new(),
-            projects: HashMap::new(),
-        };
-        write.all(batch).await
-    })
-    .await?;
-    opened.place.check()
+pub async fn commit(writer: &Writer, sealer: &Sealer, batch: &Batch) -> Result<(), StoreError> {
+    writer
+        .run(async |session| {
+            if batch.is_output() && events::at_once(session, batch).await? {
+                return Ok(());
+            }
+            transact(session, sealer, batch).await
+        })
+        .await
 }
 
-/// Does all of `work` in one transaction, or nothing of it.
-pub async fn transact<T>(
-    writer: &SqlitePool,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let mut connection = writer.acquire().await?;
-    let done = attempt(&mut connection, work).await;
-    if matches!(done, Err(StoreError::Database(_))) {
-        // SQLite may have rolled back by itself (a full disk), which sqlx does not see: it would count a transaction
-        // that is not there on this connection for ever. The next write opens a fresh one.
-        connection.close_on_drop();
-    }
-    done
-}
-
-async fn attempt<T>(
-    connection: &mut SqliteConnection,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    match work(&mut transaction).await {
-        Ok(answer) => {
+async fn transact(session: &mut Session, sealer: &Sealer, batch: &Batch) -> Result<(), StoreError> {
+    let mut transaction = session.sql.begin_with("BEGIN IMMEDIATE").await?;
+    let mut write = Write {
+        sql: &mut transaction,
+        sealer,
+        known: &session.streams,
+        streams: HashMap::new(),
+        projects: HashMap::new(),
+    };
+    match write.all(batch).await {
+        Ok(()) => {
+            let Write { streams, .. } = write;
             transaction.commit().await?;
-            Ok(answer)
+            session.streams.extend(streams);
+            for id in ended(&batch.records) {
+                session.streams.remove(id);
+            }
+            Ok(())
         }
         Err(error) => {
             // What failed first is what matters; a transaction that is dropped is rolled back as well.
@@ -76,7 +63,8 @@ pub struct Write<'a> {
     pub sql: &'a mut SqliteConnection,
     /// For secrets.
     pub sealer: &'a Sealer,
-    jobs: HashMap<JobId, i64>,
+    known: &'a HashMap<JobId, Stream>,
+    streams: HashMap<JobId, Stream>,
     projects: HashMap<Project, i64>,
 }
 
@@ -92,23 +80,24 @@ impl Write<'_> {
         jobs::applied(self, &batch.applied).await
     }
 
-    /// Remembers the key of a job.
-    pub fn know(&mut self, job: &JobId, key: i64) {
-        self.jobs.insert(job.clone(), key);
+    /// Remembers how a job's stream stands.
+    pub fn know(&mut self, job: &JobId, stream: Stream) {
+        self.streams.insert(job.clone(), stream);
+    }
+
+    /// How a job's stream stands; a job that is not there refuses the batch.
+    pub async fn stream(&mut self, id: &JobId) -> Result<Stream, StoreError> {
+        if let Some(stream) = self.streams.get(id).or_else(|| self.known.get(id)) {
+            return Ok(*stream);
+        }
+        let stream = events::load(self.sql, id).await?.ok_or_else(|| no_job(id))?;
+        self.know(id, stream);
+        Ok(stream)
     }
 
     /// The key of a job; a job that is not there refuses the batch.
     pub async fn job(&mut self, id: &JobId) -> Result<i64, StoreError> {
-        if let Some(key) = self.jobs.get(id) {
-            return Ok(*key);
-        }
-        let key = sqlx::query_scalar("SELECT key FROM jobs WHERE id = ?")
-            .bind(id.as_str())
-            .fetch_optional(&mut *self.sql)
-            .await?
-            .ok_or_else(|| no_job(id))?;
-        self.know(id, key);
-        Ok(key)
+        Ok(self.stream(id).await?.job)
     }
 
     /// The key of a project, which is made if it is new.
@@ -135,9 +124,13 @@ impl Write<'_> {
 }
 
 /// Writes and reads one row, as cheaply as can be: is the database well?
-pub async fn ping(opened: &Opened) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1")
-        .execute(&opened.writer)
-        .await?;
-    opened.place.check()
+pub async fn ping(writer: &Writer) -> Result<(), StoreError> {
+    writer
+        .run(async |session| {
+            let ping = "INSERT INTO meta (name, value) VALUES ('ping', 1)
+                ON CONFLICT (name) DO UPDATE SET value = value + 1";
+            sqlx::query(ping).execute(&mut session.sql).await?;
+            Ok(())
+        })
+        .await
 }
