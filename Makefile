@@ -40,9 +40,10 @@ readme: ## the commands of the README
 fuzz: ## libFuzzer on everything that is read from strangers, FUZZ_SECONDS=60 for each target
 	@scripts/fuzz
 
-bench: ## side by side with pytest on real suites, and the time from trigger to first test
+bench: ## side by side with pytest on real suites, the time from trigger to first test, both databases beside bare inserts
 	bench/real-suites
 	bench/trigger-latency
+	bench/store
 
 chaos: ## real processes under a seeded schedule of faults, on both databases; scripts/chaos --help
 	cargo build --workspace --bins

@@ -1,17 +1,17 @@
 //! Measures the store on both databases: event lines a second beside bare inserts of the same lines, and pages of a job
 //! list over many jobs with many events.
 //!
-//! `store_speed [JOBS [EVENTS]]`, by default 100,000 and 10,000,000. PostgreSQL takes part if `SKEP_BENCH_POSTGRES` is the
+//! `store_speed [JOBS [EVENTS]]`, by default 100,000 and 10,000,000; `store_speed --small` is 10,000 and 100,000. PostgreSQL takes part if `SKEP_BENCH_POSTGRES` is the
 //! address of an empty database; `bench/store` sees to that. It writes to a temporary folder and to that database only.
 
 mod pages;
 
 use queen::{
     clock::Stopwatch,
-    store::{Batch, Event, PgStore, SqliteStore, Store},
+    store::{Applied, Batch, Event, PgStore, SqliteStore, Store},
 };
 use serde_json::json;
-use shared::{JobId, Seq, Timestamp};
+use shared::{DroneId, Incarnation, JobId, Seq, Timestamp};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, QueryBuilder, Sqlite, SqliteConnection,
     postgres::PgConnectOptions,
@@ -31,8 +31,12 @@ const MULTI: usize = 100;
 
 #[tokio::main]
 async fn main() -> Done<()> {
+    let small = std::env::args().nth(1).is_some_and(|word| word == "--small");
     let number = |n: usize, default: usize| std::env::args().nth(n).map_or(Ok(default), |text| text.parse());
-    let (jobs, events) = (number(1, 100_000)?, number(2, 10_000_000)?);
+    let (jobs, events) = match small {
+        true => (10_000, 100_000),
+        false => (number(1, 100_000)?, number(2, 10_000_000)?),
+    };
     let dir = tempfile::tempdir()?;
     let ours: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.path().join("ours")).await?);
     println!("SQLite");
@@ -120,16 +124,23 @@ async fn multi(sql: &mut SqliteConnection, job: i64, batch: &[Event]) -> Done<()
     Ok(())
 }
 
+/// Lines with nothing else, and as the queen writes those of a drone: with the number of the message that they came in.
 async fn appends(ours: &dyn Store, bare: &mut Bare) -> Done<()> {
-    for (size, lines) in SIZES {
+    for (said, (size, lines)) in SIZES.into_iter().flat_map(|size| [(false, size), (true, size)]) {
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             let mut batch = Batch::default();
-            pages::submit(&mut batch, 100_000_000 + size * ROUNDS + round)?;
+            pages::submit(
+                &mut batch,
+                100_000_000 + (2 * size + usize::from(said)) * ROUNDS + round,
+            )?;
             let id = batch.submitted[0].spec.id.clone();
             ours.commit(batch).await?;
             let all: Vec<Event> = (1..=lines as u64).map(|seq| line(&id, seq)).collect();
-            let parts: Vec<Batch> = all.chunks(size).map(|part| events(part.to_vec())).collect();
+            let parts: Vec<Batch> = all
+                .chunks(size)
+                .map(|part| events(part.to_vec(), said))
+                .collect::<Result<_, _>>()?;
             let watch = Stopwatch::start();
             for part in parts {
                 ours.commit(part).await?;
@@ -143,7 +154,8 @@ async fn appends(ours: &dyn Store, bare: &mut Bare) -> Done<()> {
         }
         let (of_ours, of_bare) = (per_second(lines, median(of_ours)), per_second(lines, median(of_bare)));
         println!(
-            "  events  commits of {size:>5}: {of_ours:>9.0} lines/s, bare {of_bare:>9.0} lines/s, ratio {:.2}",
+            "  events  commits of {size:>5}{}: {of_ours:>9.0} lines/s, bare {of_bare:>9.0} lines/s, ratio {:.2}",
+            if said { ", of a drone" } else { "" },
             of_ours / of_bare
         );
     }
@@ -166,11 +178,18 @@ pub fn line(id: &JobId, seq: u64) -> Event {
     }
 }
 
-fn events(events: Vec<Event>) -> Batch {
-    Batch {
+fn events(events: Vec<Event>, said: bool) -> Done<Batch> {
+    let last = events.last().map_or(0, |event| event.seq.0);
+    let applied = Applied {
+        drone: DroneId::new("d")?,
+        incarnation: Incarnation::new("i")?,
+        n: last,
+    };
+    Ok(Batch {
         events,
+        applied: if said { vec![applied] } else { Vec::new() },
         ..Batch::default()
-    }
+    })
 }
 
 /// The one in the middle.

@@ -207,8 +207,11 @@ fn filters() -> Done<Vec<(&'static str, JobFilter)>> {
         ("text, an id", text("00077123-")),
         ("text, nowhere", text("no such words")),
         ("text, nowhere, common parts", text("change module words")),
+        ("text, nowhere, all its parts", text("module number")),
+        ("text, signs, nowhere", text("50%_")),
         ("text, two characters, nowhere", text("zq")),
         ("text, one character", text("z")),
+        ("text, one letter that most have", text("e")),
         (
             "text, common, project",
             JobFilter {

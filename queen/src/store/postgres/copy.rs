@@ -26,7 +26,8 @@ use tokio::{
 
 /// Every table that a queen keeps something in, of all versions of the schema. What only tells queens apart at one
 /// database stays there.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
+    "arrivals",
     "cases",
     "drone_lives",
     "drones",
@@ -141,6 +142,10 @@ async fn fill(sql: &mut PgConnection, address: &Address, from: &Path, schema: i6
     for table in tables {
         let path = from.join(&table);
         let file = File::open(&path).await.map_err(at(&path))?;
+        // A step of the schema may have put a first row into it.
+        sqlx::query(AssertSqlSafe(format!("TRUNCATE {table}")))
+            .execute(&mut *sql)
+            .await?;
         let mut rows = sql
             .copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)"))
             .await?;

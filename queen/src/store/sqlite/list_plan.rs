@@ -126,7 +126,10 @@ async fn every_filter_walks_an_index_in_the_order_of_the_page() {
         ..project()
     };
     let found = plan(&store, found_query(&filter, "x", "\"xyz\"", 1)).await;
-    assert!(found.contains("SCAN job_text VIRTUAL TABLE INDEX") && found.contains(":M1<"), "{found}");
+    assert!(
+        found.contains("SCAN job_text VIRTUAL TABLE INDEX") && found.contains(":M1<"),
+        "{found}"
+    );
     assert!(found.contains("SEARCH jobs USING INTEGER PRIMARY KEY"), "{found}");
     assert!(!found.contains("TEMP B-TREE"), "{found}");
 }
