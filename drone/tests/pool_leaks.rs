@@ -16,6 +16,8 @@ use tempfile::TempDir;
 const PAYLOADS: usize = 10_000;
 const WORKERS: u32 = 2;
 
+type Make = fn(&Path) -> Arc<dyn Factory>;
+
 #[test]
 fn ten_thousand_payloads_leave_nothing() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -28,7 +30,7 @@ fn ten_thousand_payloads_leave_nothing() {
         // The first worker of a process brings things that stay: the watch over its children, the runtime's threads.
         use_up(pipe(folder.path()), 10).await;
         let before = descriptors();
-        let relays: [(fn(&Path) -> _, usize); 3] = [(pipe, PAYLOADS), (unix, PAYLOADS / 5), (tcp, PAYLOADS / 5)];
+        let relays: [(Make, usize); 3] = [(pipe, PAYLOADS), (unix, PAYLOADS / 5), (tcp, PAYLOADS / 5)];
         for (factory, payloads) in relays {
             use_up(factory(folder.path()), payloads).await;
             // A task that was told to end does so when its turn comes.

@@ -4,6 +4,8 @@
 //! successor is started when its last payload begins, or for a reset, so that the seat need not wait for it. Must not
 //! know frames (`worker.rs`).
 
+mod next;
+
 use super::{
     Error, Kind, State,
     error::said,
@@ -13,15 +15,14 @@ use super::{
     queue::{Shared, Work},
     worker::{End, How, Said, Worker},
 };
-use crate::process;
 use futures_util::FutureExt;
+use next::Next;
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Sleep, sleep},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 /// The time before a start that failed is tried again: at first, and at most.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
@@ -48,12 +49,6 @@ pub(super) struct Seat {
     /// Workers that are ending.
     ending: JoinSet<()>,
     is_leaving: bool,
-}
-
-/// The worker after this one.
-enum Next {
-    Starting(AbortOnDropHandle<Result<Box<Worker>, String>>),
-    Ready(Box<Worker>),
 }
 
 /// Why a worker waits no longer.
@@ -102,8 +97,7 @@ impl Seat {
     }
 
     fn start(&self) -> Next {
-        let start = Worker::start(Arc::clone(&self.shared), self.number);
-        Next::Starting(AbortOnDropHandle::new(tokio::spawn(start)))
+        Next::start(&self.shared, self.number)
     }
 
     /// The next worker. A start that fails is tried again: for whoever waits, after a while; else when somebody does.
@@ -391,21 +385,7 @@ impl Seat {
 
     /// Ends a worker that was never used.
     fn discard(&mut self, next: Next) {
-        match next {
-            Next::Ready(worker) => self.retire(worker, Vec::new()),
-            Next::Starting(starting) => {
-                starting.abort();
-                let (shared, seat) = (Arc::clone(&self.shared), self.number);
-                self.ending.spawn(async move {
-                    if let Ok(Ok(worker)) = starting.await {
-                        let end = worker.end(How::Stop(shared.options.destroy_timeout), None).await;
-                        shared.ended(seat, &end);
-                    } else {
-                        process::abandoned().await;
-                    }
-                });
-            }
-        }
+        self.ending.spawn(next.discard(Arc::clone(&self.shared), self.number));
     }
 
     /// A worker could not be started.
@@ -440,21 +420,6 @@ impl Seat {
         let executions = worker.map_or(0, |worker| worker.executions);
         self.shared
             .stands(self.number, state, worker.map(|worker| worker.pid), executions);
-    }
-}
-
-impl Next {
-    /// Waits until the next worker is there and takes it; for ever if none was begun. Cancel-safe.
-    async fn ready(next: &mut Option<Self>) -> Result<Box<Worker>, String> {
-        if let Some(Self::Starting(starting)) = next {
-            let started = starting.await;
-            *next = None;
-            return started.unwrap_or_else(|error| Err(format!("its start broke down: {error}")));
-        }
-        match next.take() {
-            Some(Self::Ready(worker)) => Ok(worker),
-            _ => std::future::pending().await,
-        }
     }
 }
 
