@@ -1,4 +1,5 @@
-//! The round trip of a payload of 1 KiB: through the pool, and over bare pipes to the same program.
+//! The round trip of a payload of 1 KiB: through the pool, and over bare pipes to the same program, with a thread that
+//! blocks and with the tokio that the pool is built on.
 //!
 //! `cargo bench -p drone --bench pool`; `ROUNDS=40 TRIPS=5000` for more. The rounds take turns, so that a machine's mood
 //! hits all alike; what is printed is the median of the rounds. The program is this one, started with an argument.
@@ -23,6 +24,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
+};
 
 const CHILD: &str = "echo";
 
@@ -42,6 +47,7 @@ fn main() {
         .expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let mut bare = Bare::new();
+    let mut bare_tokio = runtime.block_on(async { Some(Bare::new().in_tokio()) });
     let pools = runtime.block_on(async {
         let unix = Socket::unix(&folder.path().join("socket"), |_, _| command()).expect("a socket");
         let tcp = Socket::tcp(|_, _| command()).expect("a socket");
@@ -54,9 +60,15 @@ fn main() {
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..rounds {
         times.entry("bare pipes").or_default().push(bare.round(trips));
+        let Some(mut pipes) = bare_tokio.take() else { return };
+        let (round, pipes) = runtime
+            .block_on(async { tokio::spawn(async move { (pipes.round(trips).await, pipes) }).await })
+            .expect("no failure");
+        times.entry("bare pipes, tokio").or_default().push(round);
+        bare_tokio = Some(pipes);
         for (name, pool) in &pools {
-            let pool = Arc::clone(pool);
-            let round = runtime.block_on(async { tokio::spawn(round(pool, trips)).await.expect("no failure") });
+            let task = round_of(Arc::clone(pool), trips);
+            let round = runtime.block_on(async { tokio::spawn(task).await.expect("no failure") });
             times.entry(*name).or_default().push(round);
         }
     }
@@ -85,7 +97,7 @@ fn pool(factory: Arc<dyn drone::pool::Factory>) -> Arc<Pool> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-async fn round(pool: Arc<Pool>, trips: usize) -> Duration {
+async fn round_of(pool: Arc<Pool>, trips: usize) -> Duration {
     let payload = payload();
     pool.exec(payload.clone()).await.expect("an answer");
     let start = Instant::now();
@@ -131,6 +143,38 @@ impl Bare {
         for _ in 0..trips {
             to.write_all(&frame).expect("a reader");
             from.read_exact(&mut answer).expect("an answer");
+        }
+        start.elapsed()
+    }
+}
+
+/// The same without a thread that blocks.
+struct BareTokio {
+    to: pipe::Sender,
+    from: pipe::Receiver,
+    _process: Bare,
+}
+
+impl Bare {
+    fn in_tokio(mut self) -> BareTokio {
+        let (to, from) = (self.process.stdin.take(), self.process.stdout.take());
+        BareTokio {
+            to: pipe::Sender::from_owned_fd(to.expect("a pipe").into()).expect("a pipe"),
+            from: pipe::Receiver::from_owned_fd(from.expect("a pipe").into()).expect("a pipe"),
+            _process: self,
+        }
+    }
+}
+
+impl BareTokio {
+    #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+    async fn round(&mut self, trips: usize) -> Duration {
+        let frame = Frame::of(&payload());
+        let mut answer = vec![0; frame.len()];
+        let start = Instant::now();
+        for _ in 0..trips {
+            self.to.write_all(&frame).await.expect("a reader");
+            self.from.read_exact(&mut answer).await.expect("an answer");
         }
         start.elapsed()
     }
