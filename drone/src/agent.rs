@@ -189,10 +189,18 @@ impl<H: Host> Agent<H> {
                     tracing::debug!(%job, echoes, "files that this drone has already are not run again");
                 }
             }
-            ToDrone::TakeBack { job, lease, nums } => {
+            ToDrone::TakeBack {
+                job,
+                lease,
+                nums,
+                running,
+            } => {
                 let Some(held) = self.held(&job, Some(lease), "job:take-back") else {
                     return;
                 };
+                if running == Some(true) {
+                    held.mailbox().stop(&nums);
+                }
                 let nums = held.mailbox().take_back(&nums);
                 self.say(&JobEvent::Returned { job, nums }, Some(lease));
             }

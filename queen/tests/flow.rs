@@ -3,6 +3,12 @@
 
 mod fleet;
 mod grammar;
+mod harness;
+
+#[path = "flow/again.rs"]
+mod again;
+#[path = "flow/hooks.rs"]
+mod hooks;
 
 use fleet::{Fleet, suite};
 use serde_json::{Value, json};

@@ -74,6 +74,10 @@ impl Store for Failing {
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
         self.inner.files(id).await
     }
+    async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+        self.inner.attempts(id, path).await
+    }
+
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
         self.inner.cases(id, num, attempt).await
     }

@@ -33,7 +33,7 @@ fn to_drone() {
         r#"{"type":"queue:new","args":[{"job_id":"j1","user_id":"u","project":"o/n","repo":{"url":"https://h/r","auth":{"type":"https","username":"me","password":"pw"},"provider":"github","vcs":"git"},"ref":{"branch":"main","id":"3f2a91c03f2a91c03f2a91c03f2a91c03f2a91c0"},"job_type":"TEST&DEPLOY","trigger":{"type":"manual","author":{"name":"N","email":"n@h","username":"n"},"message":"m","timestamp":1700000000000,"url":"https://h","source":{"type":"API","app":"cli"}},"plugins":["env"],"config":{"env":{"A":"1"}},"priority":2,"labels":["gpu"],"spread":2,"retries":1,"timeout":600,"delay_until":1700000000001,"secrets":{"TOKEN":"s"},"only":["a_test.py"],"cases":{"a_test.py":["test_x[1]"]},"rerun_of":"j0"},{"token":4,"role":"home","num":0}]}"#,
         r#"{"type":"queue:new","args":[{"project":"o/n","ref":{"fetch":"refs/pull/7/merge"},"repo":{"url":"git@h:r","auth":{"type":"ssh","key":"k"},"vcs":"git"},"job_type":"TEST","trigger":{"type":"push","timestamp":1,"source":{"type":"UI","page":"/new"}}},{"token":5,"role":"helper","num":12}]}"#,
         r#"{"type":"job:run","args":["j1",4,[{"num":7,"path":"tests/test_a.py","attempt":1,"timeout":60},{"num":8,"path":"b","attempt":2,"cases":["test_x[1]"]}]]}"#,
-        r#"{"type":"job:take-back","args":["j1",4,[7,8]]}"#,
+        r#"{"type":"job:take-back","args":["j1",4,[7,8],true]}"#,
         r#"{"type":"job:phase","args":["j1",4,"deploy",40]}"#,
         r#"{"type":"job:query-info","args":["j1"]}"#,
         r#"{"type":"job:cancel","args":["j1","because",4]}"#,

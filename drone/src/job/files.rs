@@ -22,6 +22,7 @@ use shared::{
 };
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// The most bytes of JSON that one part of a file's cases may have.
 const CASES_LIMIT: usize = 200 * 1000;
@@ -38,10 +39,12 @@ pub async fn dispatch(job: Arc<Job>, prepared: Arc<Prepared>) {
             return std::future::pending().await;
         };
         // It may have been taken back while this waited for the slot.
-        let Some(file) = job.mailbox.begin() else { continue };
+        let Some((file, stop)) = job.mailbox.begin(&job.stop) else {
+            continue;
+        };
         let (job, prepared) = (Arc::clone(&job), Arc::clone(&prepared));
         job.tasks.clone().spawn(async move {
-            let run = AssertUnwindSafe(one(&job, &prepared, &file, &slot)).catch_unwind();
+            let run = AssertUnwindSafe(one(&job, &prepared, &file, &slot, &stop)).catch_unwind();
             if run.await.is_err() {
                 let message = format!("the drone broke down over {}: this is a bug of Skep", file.path);
                 job.fail(JobError::new("internal", message));
@@ -51,8 +54,8 @@ pub async fn dispatch(job: Arc<Job>, prepared: Arc<Prepared>) {
     }
 }
 
-/// Runs one file and says everything of it.
-async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot) {
+/// Runs one file and says everything of it. `stop` is cancelled if it is not wanted any more, or its job is not.
+async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot, stop: &CancellationToken) {
     let voice = &job.voice;
     let id = || voice.job.clone();
     voice
@@ -70,11 +73,17 @@ async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot) {
     env.insert("SKEP_FILE".into(), file.path.clone());
     let start = clock::instant();
     let report = if let Some(planned) = prepared.test_command(&file.path) {
-        command(job, prepared, &planned, file, &env).await
+        command(job, prepared, &planned, file, &env, stop).await
     } else {
-        test_file(job, prepared, file, slot, &env).await
+        test_file(job, prepared, file, slot, &env, stop).await
     };
-    let Some((mut result, cases)) = report else { return };
+    let Some((mut result, cases)) = report else {
+        if !job.stop.is_cancelled() {
+            let nums = vec![file.num];
+            voice.say(JobEvent::Returned { job: id(), nums }).await;
+        }
+        return;
+    };
     if result.duration == 0.0 {
         result.duration = start.elapsed().as_secs_f64() * 1000.0;
     }
@@ -109,14 +118,15 @@ async fn command(
     planned: &Planned,
     file: &RunFile,
     env: &BTreeMap<String, String>,
+    stop: &CancellationToken,
 ) -> Came {
     let stage = Stage {
         timeout: time_limit(file, prepared),
-        ..job.stage(Phase::Test, prepared.root(), env, &job.stop)
+        ..job.stage(Phase::Test, prepared.root(), env, stop)
     };
     let start = clock::instant();
     let code = stage.one(planned, file.num).await;
-    if job.stop.is_cancelled() {
+    if stop.is_cancelled() {
         return None;
     }
     let outcome = if code == 0 {
@@ -139,6 +149,7 @@ async fn test_file(
     file: &RunFile,
     slot: &Slot,
     env: &BTreeMap<String, String>,
+    stop: &CancellationToken,
 ) -> Came {
     let voice = &job.voice;
     let root = prepared.root();
@@ -152,7 +163,7 @@ async fn test_file(
     let shown = runner.display(root, env, &file.path, file.cases.as_deref());
     voice.command(file.num, &shown, None, Phase::Test, runner.name()).await;
     let start = clock::instant();
-    let report = match before_start(job, prepared, file.num, slot, env).await {
+    let report = match before_start(job, prepared, file.num, slot, env, stop).await {
         Err(result) => Ok(Err(result)),
         Ok(()) => {
             let (sender, pieces) = mpsc::channel(PIECES);
@@ -166,7 +177,7 @@ async fn test_file(
                     timeout: time_limit(file, prepared),
                     mask: &voice.mask,
                     output: &sender,
-                    cancel: &job.stop,
+                    cancel: stop,
                     scratch: prepared.scratch(),
                 };
                 match &prepared.warm {
@@ -217,7 +228,7 @@ async fn test_file(
             elapsed: Some(millis(start.elapsed())),
         })
         .await;
-    came.1.filter(|_| !job.stop.is_cancelled())
+    came.1.filter(|_| !stop.is_cancelled())
 }
 
 /// Runs the slot's hooks before its first file, in the file's own stream of output. One that fails fails the file, and
@@ -228,12 +239,13 @@ async fn before_start(
     num: Num,
     slot: &Slot,
     env: &BTreeMap<String, String>,
+    stop: &CancellationToken,
 ) -> Result<(), FileResult> {
     let hooks = &prepared.settings.hooks.before_start;
     if !job.start_slot(slot.number()) || hooks.is_empty() {
         return Ok(());
     }
-    let stage = job.stage(Phase::Test, prepared.root(), env, &job.stop);
+    let stage = job.stage(Phase::Test, prepared.root(), env, stop);
     for hook in hooks {
         let code = stage.inside(hook, num).await;
         if code != 0 {

@@ -8,10 +8,11 @@ use shared::{
     protocol::{RunFile, event::Phase},
 };
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// What waits for one lease.
 #[derive(Debug, Default)]
@@ -24,7 +25,8 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Inner {
     queued: VecDeque<RunFile>,
-    running: BTreeSet<Num>,
+    /// What runs, and what stops it.
+    running: BTreeMap<Num, CancellationToken>,
     /// Every number ever taken and not given back: a second hand-out of it is an echo.
     seen: BTreeSet<Num>,
     phases: VecDeque<(Phase, Num)>,
@@ -93,12 +95,21 @@ impl Mailbox {
         }
     }
 
-    /// The next file, which now counts as running.
-    pub fn begin(&self) -> Option<RunFile> {
+    /// The next file, which now counts as running, and what stops it: the queen, or `job`.
+    pub fn begin(&self, job: &CancellationToken) -> Option<(RunFile, CancellationToken)> {
         let mut inner = self.lock();
         let file = inner.queued.pop_front()?;
-        inner.running.insert(file.num);
-        Some(file)
+        let stop = job.child_token();
+        inner.running.insert(file.num, stop.clone());
+        Some((file, stop))
+    }
+
+    /// Stops those of `nums` that run.
+    pub fn stop(&self, nums: &[Num]) {
+        let inner = self.lock();
+        nums.iter()
+            .filter_map(|num| inner.running.get(num))
+            .for_each(CancellationToken::cancel);
     }
 
     /// The end of a file is in the outbox.
@@ -122,7 +133,7 @@ impl Mailbox {
     pub fn held(&self) -> Held {
         let inner = self.lock();
         Held {
-            running: inner.running.iter().copied().collect(),
+            running: inner.running.keys().copied().collect(),
             queued: inner.queued.iter().map(|file| file.num).collect(),
         }
     }

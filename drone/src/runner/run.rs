@@ -232,7 +232,7 @@ fn read_bytes(results: Results, bytes: &[u8], file: &str) -> Found {
 
 /// Makes the result of everything that is known.
 pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask) -> FileReport {
-    if kind == Kind::Node {
+    if matches!(kind, Kind::Node | Kind::Vitest) {
         without_file_point(&mut found, file);
     }
     for fault in std::mem::take(&mut found.faults) {
@@ -294,7 +294,8 @@ fn outcome(kind: Kind, ended: &Ended, found: &Found) -> FileOutcome {
     }
 }
 
-/// node counts a file without tests as a test of its own that passed, and one that does not load as one that failed.
+/// node counts a file without tests as a test of its own that passed; node and vitest one that does not load as one that
+/// failed.
 fn without_file_point(found: &mut Found, file: &str) {
     let suffix = format!("/{file}");
     let is_file = |case: &CaseResult| case.name == file || case.name.ends_with(&suffix);

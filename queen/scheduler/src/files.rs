@@ -1,13 +1,13 @@
-//! The files of a job: listing, order, hand-out, hand-out ahead, and what comes back.
+//! The files of a job: listing, order, hand-out, hand-out ahead, and their results.
 //!
 //! Pending files are an ordered set by (failed before, expected duration, place in the list); handing one out is
-//! logarithmic. What happens to a file that did not end well is in `retry.rs`.
+//! logarithmic. What happens to a file that did not end well is in `retry.rs`, to one that
+//! is wanted back in `back.rs`.
 
 use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, job::Job, job::Turn};
 use shared::{
     Attempt, DroneId, JobId, LeaseToken, Num, Timestamp,
     protocol::{
-        ToDrone,
         event::{JobError, Plan},
         to_drone::RunFile,
     },
@@ -30,6 +30,8 @@ pub(crate) struct File {
     pub(crate) ahead: bool,
     /// Asked back.
     pub(crate) asked: bool,
+    /// Its drone was told to stop it.
+    pub(crate) stopped: bool,
     /// Speed of the slot that it has.
     pub(crate) rate: u64,
     /// It died or was lost on the drone of its last attempt: another one is better.
@@ -44,6 +46,7 @@ impl File {
             begun: None,
             ahead: false,
             asked: false,
+            stopped: false,
             rate: 0,
             elsewhere: false,
         }
@@ -89,7 +92,8 @@ impl Job {
     /// Enters a file among those that a lease has.
     pub(crate) fn put_out(&mut self, index: u32, num: Num, token: LeaseToken, rate: u64, ahead: bool) {
         let file = &mut self.files[index as usize];
-        (file.ahead, file.rate, file.begun, file.asked) = (ahead, rate, None, false);
+        (file.ahead, file.rate, file.begun) = (ahead, rate, None);
+        (file.asked, file.stopped) = (false, false);
         if ahead {
             self.ahead.insert(num);
         } else {
@@ -276,8 +280,9 @@ impl State {
             }
         }
         if !asked.is_empty() {
-            self.say_take_back(id, token, asked);
+            self.say_take_back(id, token, asked, None);
         }
+        self.stop_running(id, Some(token));
     }
 
     /// A drone has begun a file.
@@ -305,91 +310,6 @@ impl State {
         self.out.accept();
         self.refresh(id);
         self.dirty_jobs.insert(id.clone());
-    }
-
-    /// A drone gives files back that it has not begun.
-    pub(crate) fn returned(&mut self, id: &JobId, token: LeaseToken, nums: &[Num]) {
-        let forgets = self.faults.forget_ahead;
-        for num in nums {
-            let Some(job) = self.jobs.get_mut(id) else { return };
-            let Some(index) = job.out(*num, token) else { continue };
-            if job.files[index as usize].begun.is_some() {
-                continue;
-            }
-            self.resize(id, token, |job| {
-                job.take_out(index, *num, token);
-                job.nums.remove(num);
-                let row = &mut job.files[index as usize].row;
-                // It was never begun: the attempt is still to come.
-                row.attempt = Attempt(row.attempt.0.saturating_sub(1));
-                row.num = None;
-                if !forgets {
-                    job.push_pending(index);
-                }
-            });
-            self.out.dirty_files.insert((id.clone(), index));
-        }
-        self.after_file(id);
-    }
-
-    /// Asks back `count` files of a job that wait ahead of their slots.
-    pub(crate) fn take_back(&mut self, id: &JobId, count: usize) {
-        let Some(job) = self.jobs.get(id) else { return };
-        let nums: Vec<(Num, LeaseToken)> = job
-            .ahead
-            .iter()
-            .rev()
-            .filter_map(|num| Some((*num, job.nums.get(num)?.1)))
-            .take(count)
-            .collect();
-        for (num, token) in nums {
-            self.ask_back(id, token, vec![num]);
-        }
-    }
-
-    /// Asks back everything that a drone holds ahead, but not of one job.
-    pub(crate) fn reclaim(&mut self, drone: &DroneId, but: Option<&JobId>) {
-        let Some(held) = self.fleet.drones.get(drone) else {
-            return;
-        };
-        let leases: Vec<_> = held.leases.iter().map(|(job, token)| (job.clone(), *token)).collect();
-        for (job, token) in leases.into_iter().filter(|(job, _)| Some(job) != but) {
-            let Some(known) = self.jobs.get(&job) else { continue };
-            let Some(lease) = known.leases.get(&token) else {
-                continue;
-            };
-            let nums = lease
-                .outs
-                .iter()
-                .filter(|num| known.ahead.contains(num))
-                .copied()
-                .collect();
-            self.ask_back(&job, token, nums);
-        }
-    }
-
-    fn ask_back(&mut self, id: &JobId, token: LeaseToken, nums: Vec<Num>) {
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        let live = job.leases.get(&token).is_some_and(crate::lease::Lease::can_run);
-        if nums.is_empty() || !live {
-            return;
-        }
-        for num in &nums {
-            if let Some(index) = job.out(*num, token) {
-                job.ahead.remove(num);
-                job.files[index as usize].asked = true;
-                job.asked += 1;
-            }
-        }
-        self.say_take_back(id, token, nums);
-    }
-
-    fn say_take_back(&mut self, id: &JobId, token: LeaseToken, nums: Vec<Num>) {
-        let Some(lease) = self.jobs.get(id).and_then(|job| job.leases.get(&token)) else {
-            return;
-        };
-        let (drone, job, lease) = (lease.row.drone.clone(), id.clone(), token);
-        self.out.send(&drone, ToDrone::TakeBack { job, lease, nums });
     }
 
     /// A file's result is in.
@@ -427,18 +347,6 @@ impl State {
         self.resize(id, token, |job| job.take_out(index, num, token));
         self.judge(id, index, outcome, died);
         self.after_file(id);
-    }
-
-    /// What follows when a file is back or done.
-    pub(crate) fn after_file(&mut self, id: &JobId) {
-        let Some(job) = self.jobs.get(id) else { return };
-        let fail_fast = job.row.plan.as_ref().is_some_and(|plan| plan.fail_fast) && job.row.files_bad > 0;
-        if fail_fast || job.stopping() {
-            self.drop_pending(id);
-            let ahead = self.jobs.get(id).map_or(0, |job| job.ahead.len());
-            self.take_back(id, ahead);
-        }
-        self.advance(id);
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod action;
 mod away;
+mod back;
 mod estimate;
 mod fairness;
 mod faults;

@@ -46,7 +46,7 @@ impl State {
     pub(crate) fn judge(&mut self, id: &JobId, index: u32, outcome: FileOutcome, died: bool) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let retries = job.row.plan.as_ref().map_or(0, |plan| plan.retries);
-        let stopping = job.stopping();
+        let stopping = job.stopping() || job.is_cut();
         let file = &mut job.files[index as usize];
         let said = match outcome {
             // Words that are the queen's own: from a drone they only say that the file passed, or did not run.
@@ -80,7 +80,7 @@ impl State {
     }
 
     /// Closes a file.
-    fn account(&mut self, id: &JobId, index: u32, outcome: FileOutcome) {
+    pub(crate) fn account(&mut self, id: &JobId, index: u32, outcome: FileOutcome) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let file = &mut job.files[index as usize];
         file.row.state = FileState::Done;
@@ -96,7 +96,7 @@ impl State {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(index) = job.out(num, token) else { return };
         let waited = job.files[index as usize].ahead;
-        let stopping = job.stopping() || job.row.state.is_final();
+        let stopping = job.stopping() || job.is_cut() || job.row.state.is_final();
         self.resize(id, token, |job| job.take_out(index, num, token));
         let Some(job) = self.jobs.get_mut(id) else { return };
         if stopping {

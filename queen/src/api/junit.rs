@@ -1,7 +1,7 @@
-//! A job's results as JUnit XML: a suite per test file, a case per case.
+//! A job's results as JUnit XML: a suite per test file, a case per case; earlier attempts as surefire writes them.
 //!
-//! Files that ended badly without a case that says so get a case of their own, so that no reader of the report takes a
-//! broken file for a passed one.
+//! Files that ended badly without a case that says so get a case of their own, and so does the job, so that no reader of
+//! the report takes what is broken for passed. Read next: `jobs.rs`.
 
 #[cfg(test)]
 mod tests;
@@ -12,14 +12,20 @@ use super::{
     jobs,
     view::ErrorView,
 };
-use crate::{app::Context, store::StoredFile};
+use crate::{
+    app::Context,
+    store::{StoredFile, StoredJob},
+};
 use axum::{
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
-use shared::outcome::{CaseOutcome, CaseResult, FileOutcome, FileResult};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
+use shared::{
+    JobState,
+    outcome::{CaseOutcome, CaseResult, FileOutcome, FileResult},
+};
 use std::time::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -42,8 +48,19 @@ async fn junit(State(context): State<Context>, InJob(id): InJob) -> Answer<Respo
             Some(num) => context.store.cases(&id, num, file.row.attempt).await?,
             None => Vec::new(),
         };
-        report.add_test_suite(suite(&file, &cases));
+        let mut earlier = Vec::new();
+        if file.row.attempt.0 > 1 || job.row.attempt > 1 {
+            let attempts = context.store.attempts(&id, &file.row.path).await?;
+            for past in attempts.into_iter().filter(|past| Some(past.num) != file.row.num) {
+                earlier.push(Earlier {
+                    cases: context.store.cases(&id, past.num, past.attempt).await?,
+                    result: past.result,
+                });
+            }
+        }
+        report.add_test_suite(suite(&file, &cases, &earlier));
     }
+    report.add_test_suites(whole(&job));
     let xml = report.to_string().map_err(|error| {
         tracing::error!(job = %id, %error, "a JUnit report could not be written");
         ApiError::new(
@@ -62,7 +79,44 @@ async fn junit(State(context): State<Context>, InJob(id): InJob) -> Answer<Respo
         .into_response())
 }
 
-fn suite(file: &StoredFile, cases: &[CaseResult]) -> TestSuite {
+/// An attempt before the last one.
+struct Earlier {
+    result: FileResult,
+    cases: Vec<CaseResult>,
+}
+
+/// What the job itself has to say, where no file does.
+fn whole(job: &StoredJob) -> Option<TestSuite> {
+    let row = &job.row;
+    let bad = |code: Option<i32>| code.filter(|code| *code != 0);
+    let (kind, message) = match row.state {
+        JobState::Errored => {
+            let error = row.error.as_ref();
+            let said = error.map(|error| format!("{}: {}", error.kind, error.message));
+            (NonSuccessKind::Error, said.unwrap_or_default())
+        }
+        JobState::Cancelled => {
+            let reason = row.cancel.as_deref().unwrap_or_default();
+            (NonSuccessKind::Error, format!("cancelled: {reason}"))
+        }
+        JobState::Failed if let Some(code) = bad(row.deploy_code) => {
+            (NonSuccessKind::Failure, format!("the deploy ended with code {code}"))
+        }
+        JobState::Failed if row.files_bad == 0 => {
+            let code = bad(row.test_code).unwrap_or(1);
+            let said = format!("a command before the tests ended with code {code}");
+            (NonSuccessKind::Failure, said)
+        }
+        _ => return None,
+    };
+    let mut case = TestCase::new(row.state.to_string(), status(kind, &message, row.state.as_str()));
+    case.set_classname("job");
+    let mut suite = TestSuite::new("job");
+    suite.add_test_case(case);
+    Some(suite)
+}
+
+fn suite(file: &StoredFile, cases: &[CaseResult], earlier: &[Earlier]) -> TestSuite {
     let path = file.row.path.as_str();
     let mut suite = TestSuite::new(path);
     if let Some(result) = &file.result {
@@ -80,10 +134,21 @@ fn suite(file: &StoredFile, cases: &[CaseResult]) -> TestSuite {
     if file.row.attempt.0 > 1 {
         suite.add_property(Property::new("attempts", file.row.attempt.to_string()));
     }
+    let bad = |case: &&CaseResult| case.outcome.is_bad();
     for case in cases {
-        suite.add_test_case(test_case(path, case));
+        let same = earlier.iter().flat_map(|earlier| &earlier.cases).filter(bad);
+        suite.add_test_case(test_case(path, case, same.filter(|past| past.name == case.name)));
     }
-    if let Some(status) = own_case(file, cases) {
+    // Attempts that were bad, and no case of the last one tells of it.
+    let is_told = |past: &CaseResult| cases.iter().any(|case| case.name == past.name);
+    let untold = |earlier: &&Earlier| {
+        earlier.result.outcome.is_bad() && !earlier.cases.iter().filter(bad).any(|past| is_told(past))
+    };
+    let mut untold = earlier.iter().filter(untold).peekable();
+    let own = own_case(file, cases);
+    if own.is_some() || untold.peek().is_some() {
+        let mut status = own.unwrap_or_else(TestCaseStatus::success);
+        untold.for_each(|earlier| rerun(&mut status, of_file(&earlier.result)));
         let mut case = TestCase::new(path, status);
         case.set_classname(path);
         if let Some(result) = &file.result {
@@ -94,33 +159,80 @@ fn suite(file: &StoredFile, cases: &[CaseResult]) -> TestSuite {
     suite
 }
 
+/// Adds an earlier attempt; there is no place for one beside what was left out.
+fn rerun(status: &mut TestCaseStatus, run: TestRerun) {
+    if !matches!(status, TestCaseStatus::Skipped { .. }) {
+        status.add_rerun(run);
+    }
+}
+
+fn of_file(result: &FileResult) -> TestRerun {
+    let kind = match result.outcome {
+        FileOutcome::Failed => NonSuccessKind::Failure,
+        _ => NonSuccessKind::Error,
+    };
+    let mut run = TestRerun::new(kind);
+    run.set_time(millis(result.duration));
+    run.set_type(result.outcome.as_str());
+    run.set_message(match (result.outcome, result.exit) {
+        (FileOutcome::TimedOut, _) => "stopped at its time limit".to_owned(),
+        (_, Some(exit)) => format!("exit code {exit}"),
+        _ => "it failed".to_owned(),
+    });
+    if !result.stderr_tail.is_empty() {
+        run.set_stack_trace(result.stderr_tail.as_str());
+    }
+    run
+}
+
+fn of_case(case: &CaseResult) -> TestRerun {
+    let message = case.message.as_deref().unwrap_or_default();
+    let (kind, word) = match case.outcome {
+        CaseOutcome::Errored => (NonSuccessKind::Error, "errored"),
+        _ => (NonSuccessKind::Failure, "failed"),
+    };
+    let mut run = TestRerun::new(kind);
+    run.set_type(word);
+    run.set_message(message.lines().next().unwrap_or_default());
+    if let Some(duration) = case.duration {
+        run.set_time(millis(duration));
+    }
+    if !message.is_empty() {
+        run.set_stack_trace(message);
+    }
+    run
+}
+
+fn status(kind: NonSuccessKind, message: &str, word: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(word);
+    status.set_message(message.lines().next().unwrap_or_default());
+    if !message.is_empty() {
+        status.set_description(message);
+    }
+    status
+}
+
 fn millis(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()
 }
 
-fn test_case(path: &str, case: &CaseResult) -> TestCase {
+fn test_case<'a>(path: &str, case: &CaseResult, earlier: impl Iterator<Item = &'a CaseResult>) -> TestCase {
     let message = case.message.as_deref().unwrap_or_default();
-    let bad = |kind| {
-        let mut status = TestCaseStatus::non_success(kind);
-        status.set_message(message.lines().next().unwrap_or_default());
-        if !message.is_empty() {
-            status.set_description(message);
-        }
-        status
-    };
     let skipped = |kind: &str| {
         let mut status = TestCaseStatus::skipped();
         status.set_type(kind);
         status.set_message(message);
         status
     };
-    let status = match case.outcome {
+    let mut status = match case.outcome {
         CaseOutcome::Passed | CaseOutcome::XPassed => TestCaseStatus::success(),
-        CaseOutcome::Failed => bad(NonSuccessKind::Failure),
-        CaseOutcome::Errored => bad(NonSuccessKind::Error),
+        CaseOutcome::Failed => status(NonSuccessKind::Failure, message, "failed"),
+        CaseOutcome::Errored => status(NonSuccessKind::Error, message, "errored"),
         CaseOutcome::Skipped => skipped("skip"),
         CaseOutcome::XFailed => skipped("xfail"),
     };
+    earlier.for_each(|past| rerun(&mut status, of_case(past)));
     let mut out = TestCase::new(case.name.as_str(), status);
     out.set_classname(path);
     if let Some(duration) = case.duration {
@@ -141,30 +253,40 @@ fn test_case(path: &str, case: &CaseResult) -> TestCase {
 
 /// The case that stands for the file itself, where no other says how it ended.
 fn own_case(file: &StoredFile, cases: &[CaseResult]) -> Option<TestCaseStatus> {
-    let error = |message: &str| {
+    let error = |message: &str, word: &str| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type(word);
         status.set_message(message);
         status
     };
-    let exit = file.result.as_ref().and_then(|result| result.exit);
-    let said = file
-        .result
-        .as_ref()
-        .map_or("", |result: &FileResult| result.stderr_tail.as_str());
-    match file.row.outcome {
-        None => Some(error("this file has not ended yet")),
-        Some(FileOutcome::NotRun) => Some(error("this file was not run: the job ended first")),
-        Some(FileOutcome::Crashed) => Some(error("this file's process died, or its drone was lost, too often")),
-        Some(FileOutcome::TimedOut) => Some(error("this file was stopped at its time limit")),
-        Some(FileOutcome::Failed) if !cases.iter().any(|case| case.outcome.is_bad()) => {
+    let Some(outcome) = file.row.outcome else {
+        return Some(error("this file has not ended yet", "running"));
+    };
+    let word = outcome.as_str();
+    match outcome {
+        FileOutcome::NotRun => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_type(word);
+            status.set_message("this file was not run: the job ended first");
+            Some(status)
+        }
+        FileOutcome::Crashed => Some(error(
+            "this file's process died, or its drone was lost, too often",
+            word,
+        )),
+        FileOutcome::TimedOut => Some(error("this file was stopped at its time limit", word)),
+        FileOutcome::Failed if !cases.iter().any(|case| case.outcome.is_bad()) => {
+            let result = file.result.as_ref();
+            let exit = result.and_then(|result| result.exit);
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_type(word);
             status.set_message(exit.map_or_else(|| "it failed".into(), |exit| format!("exit code {exit}")));
-            if !said.is_empty() {
-                status.set_description(said);
+            if let Some(result) = result.filter(|result| !result.stderr_tail.is_empty()) {
+                status.set_description(result.stderr_tail.as_str());
             }
             Some(status)
         }
-        Some(FileOutcome::Passed | FileOutcome::Flaky) if cases.is_empty() => Some(TestCaseStatus::success()),
-        Some(FileOutcome::Empty | FileOutcome::Failed | FileOutcome::Passed | FileOutcome::Flaky) => None,
+        FileOutcome::Passed | FileOutcome::Flaky if cases.is_empty() => Some(TestCaseStatus::success()),
+        FileOutcome::Empty | FileOutcome::Failed | FileOutcome::Passed | FileOutcome::Flaky => None,
     }
 }

@@ -168,6 +168,8 @@ pub trait Store: Send + Sync + 'static {
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError>;
     /// A job's files by index, each with its last result.
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError>;
+    /// All attempts of a job's file that have a result, in the order in which these came.
+    async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError>;
     /// The cases of one attempt.
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError>;
     /// Events `from..=to` of a job in order, at most about `limit_bytes` of text (at least one event if there is one).

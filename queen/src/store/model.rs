@@ -236,6 +236,17 @@ pub struct StoredProject {
     pub last_submitted: Option<Timestamp>,
 }
 
+/// One of a file's attempts in a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Its command: no two attempts share one, also when the whole job was tried again.
+    pub num: Num,
+    /// Which try of the file.
+    pub attempt: Attempt,
+    /// What it came to.
+    pub result: FileResult,
+}
+
 /// One past run of a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PastRun {

@@ -1,8 +1,8 @@
 //! Rows to the model's types and back to words: the same for both databases, which name their columns alike.
 
 use super::{
-    AccessRole, AccessToken, FileHistory, PastRun, RestoredDrone, RestoredJob, StoreError, StoredFile, StoredJob,
-    StoredProject, Submitted,
+    AccessRole, AccessToken, FileHistory, PastAttempt, PastRun, RestoredDrone, RestoredJob, StoreError, StoredFile,
+    StoredJob, StoredProject, Submitted,
     estimate::Learned,
     seal::Sealer,
     value::{Cells, corrupt, from_json, get_hash, get_json, get_maybe_uint, get_maybe_word, get_uint, get_word},
@@ -244,6 +244,15 @@ pub fn file_history(row: &impl Cells) -> Result<FileHistory, StoreError> {
         flaky: learned.flaky,
         failed: learned.failed,
         last: Timestamp(row.int("last")?),
+    })
+}
+
+/// One of a file's attempts in a job.
+pub fn past_attempt(row: &impl Cells) -> Result<PastAttempt, StoreError> {
+    Ok(PastAttempt {
+        num: Num(get_uint(row, "num")?),
+        attempt: Attempt(get_uint(row, "attempt")?),
+        result: get_json(row, "result")?,
     })
 }
 

@@ -217,17 +217,19 @@ impl Work {
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return;
             };
-            let Some(file) = self.mailbox.begin() else { continue };
+            let Some((file, stop)) = self.mailbox.begin(&self.stop) else {
+                continue;
+            };
             let work = Arc::clone(&self);
             self.tasks.spawn(async move {
-                work.file(&file).await;
+                work.file(&file, &stop).await;
                 work.mailbox.end(file.num);
                 drop(slot);
             });
         }
     }
 
-    async fn file(&self, file: &RunFile) {
+    async fn file(&self, file: &RunFile, stop: &CancellationToken) {
         let plan = self.plan.file(&file.path);
         self.say(JobEvent::FileStart {
             job: self.job.clone(),
@@ -238,10 +240,12 @@ impl Work {
             drone: Some(self.drone.clone()),
         })
         .await;
-        let code = self
-            .command(file.num, Phase::Test, plan.lines, plan.pace, &self.stop)
-            .await;
-        if self.stop.is_cancelled() && code == STOPPED {
+        let code = self.command(file.num, Phase::Test, plan.lines, plan.pace, stop).await;
+        if code == STOPPED {
+            if !self.stop.is_cancelled() {
+                let (job, nums) = (self.job.clone(), vec![file.num]);
+                self.say(JobEvent::Returned { job, nums }).await;
+            }
             return;
         }
         let failed = match plan.kind {

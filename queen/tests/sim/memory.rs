@@ -498,6 +498,19 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+        self.read(|state| {
+            let results = state.jobs.get(id).into_iter().flat_map(|job| &job.results);
+            let own = results.filter(|(_, one)| one.path == path);
+            own.map(|(_, one)| PastAttempt {
+                num: one.num,
+                attempt: one.attempt,
+                result: one.result.clone(),
+            })
+            .collect()
+        })
+    }
+
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
         self.read(|state| {
             let parts = state.jobs.get(id).map(|job| job.cases.as_slice()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Results, cases, durations, projects and tokens.
 
 use super::{Bench, fixture::*};
-use queen::store::{AccessRole, AccessToken, Batch, CasePart, StoreError};
+use queen::store::{AccessRole, AccessToken, AttemptResult, Batch, CasePart, StoreError};
 use shared::{
     Attempt, JobState, Num, Timestamp,
     outcome::{CaseOutcome, CaseResult, FileOutcome},
@@ -117,6 +117,30 @@ async fn history_is_learned_with_the_result() {
             .all(Option::is_none)
     );
     assert_eq!(store.history(&project("c/d")).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_attempts_of_a_file_come_in_the_order_of_their_results() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    store.commit(new_job("k", "a/b", 1)).await.unwrap();
+    let all = [
+        result("j", "x.py", 1, 1, FileOutcome::Failed),
+        result("j", "y.py", 1, 2, FileOutcome::Passed),
+        result("j", "x.py", 2, 3, FileOutcome::Flaky),
+        result("k", "x.py", 1, 4, FileOutcome::Passed),
+    ];
+    store.commit(results(all.clone())).await.unwrap();
+    let attempts = store.attempts(&job_id("j"), "x.py").await.unwrap();
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|past| (past.num, past.attempt, past.result.clone()))
+        .collect();
+    let said = |one: &AttemptResult| (one.num, one.attempt, one.result.clone());
+    assert_eq!(told, [said(&all[0]), said(&all[2])]);
+    assert!(store.attempts(&job_id("j"), "z.py").await.unwrap().is_empty());
+    assert!(store.attempts(&job_id("none"), "x.py").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -74,8 +74,9 @@ messages! {
         QueueNew = "queue:new" { job: Exposed, lease: Lease },
         /// Run these files in free slots, in this order.
         JobRun = "job:run" { job: JobId, lease: LeaseToken, files: Vec<RunFile> },
-        /// Give back those of these files that have not begun; answered by `job:returned`.
-        TakeBack = "job:take-back" { job: JobId, lease: LeaseToken, nums: Vec<Num> },
+        /// Give back those of these files that have not begun; answered by `job:returned`. `running`: stop those that have,
+        /// each of which is answered by one `job:returned` more, or by its result if it was quicker.
+        TakeBack = "job:take-back" { job: JobId, lease: LeaseToken, nums: Vec<Num>, running: Option<bool> },
         /// Go on to `deploy` or `cleanup`; `num` is the number of the phase's first command.
         JobPhase = "job:phase" { job: JobId, lease: LeaseToken, phase: Phase, num: Num },
         /// Answer with `job:info`.

@@ -1,9 +1,9 @@
 //! What a file's result, or its loss, comes to; and the numbers of commands.
 
 use crate::world::{World, drone_id, info, job_id, new_job, suite};
-use scheduler::{Action, DroneInput, JobInput};
+use scheduler::{Action, DroneInput, FileRow, FileState, JobInput};
 use shared::{
-    Num,
+    DroneId, JobState, Num,
     outcome::FileOutcome,
     protocol::{JobEvent, ToDrone, event::Phase},
 };
@@ -52,6 +52,110 @@ fn a_pass_after_a_bad_attempt_is_flaky() {
         }
     );
     assert_eq!(world.row("j").test_code, Some(0));
+}
+
+/// A job of six files with `fail_fast` on `a` (two slots) and a helper `b` (one), all slots at work; and the first file
+/// that `a` runs.
+fn cut(retries: u32) -> (World, JobInput) {
+    let mut world = World::new(&[("a", info(100, 2)), ("b", info(100, 1))]);
+    let mut suite = suite(6, 600_000);
+    (suite.plan.fail_fast, suite.plan.retries) = (true, retries);
+    world.submit(new_job("j"), suite);
+    let at_work = |world: &World| {
+        let out = |file: &&FileRow| file.state == FileState::Out;
+        let mut drones: Vec<_> = world
+            .files("j")
+            .into_iter()
+            .filter(out)
+            .map(|file| file.drone.clone())
+            .collect();
+        drones.sort();
+        drones.dedup();
+        drones.len()
+    };
+    for _ in 0..40 {
+        if at_work(&world) == 2 {
+            break;
+        }
+        world.all_quiet();
+    }
+    assert_eq!(at_work(&world), 2, "the helper helps");
+    let files = world.files("j");
+    let file = files.iter().find(|file| file.drone == Some(drone_id("a"))).unwrap();
+    let input = JobInput::FileDone {
+        num: file.num.unwrap(),
+        attempt: file.attempt,
+        outcome: FileOutcome::Failed,
+        died: false,
+        duration: 1000,
+    };
+    (world, input)
+}
+
+fn stops(actions: &[Action]) -> Vec<(DroneId, usize)> {
+    let stop = |action: &Action| match action {
+        Action::Send {
+            drone,
+            message: ToDrone::TakeBack { nums, running, .. },
+        } => (*running == Some(true)).then(|| (drone.clone(), nums.len())),
+        _ => None,
+    };
+    actions.iter().filter_map(stop).collect()
+}
+
+#[test]
+fn fail_fast_stops_what_runs_on_every_drone_and_says_what_was_not_run() {
+    let (mut world, failed) = cut(0);
+    let out = |world: &World| {
+        world
+            .files("j")
+            .iter()
+            .filter(|file| file.state == FileState::Out)
+            .count()
+    };
+    let running = out(&world) - 1;
+    let told = stops(&world.says("a", "j", failed));
+    assert_eq!(
+        told.iter().map(|(drone, _)| drone.clone()).collect::<Vec<_>>(),
+        [drone_id("a"), drone_id("b")]
+    );
+    assert_eq!(
+        told.iter().map(|(_, nums)| nums).sum::<usize>(),
+        running,
+        "each is told once"
+    );
+    world.settle();
+    let row = world.row("j");
+    assert_eq!(
+        (row.state, row.test_code, row.files_done),
+        (JobState::Failed, Some(1), 6)
+    );
+    let mut outcomes: Vec<_> = world.files("j").iter().map(|file| file.outcome.unwrap()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes[0], FileOutcome::Failed);
+    assert_eq!(outcomes[1..], [FileOutcome::NotRun; 5]);
+}
+
+#[test]
+fn a_drone_that_was_away_when_the_job_was_cut_is_told_when_it_is_back() {
+    let (mut world, failed) = cut(0);
+    world.disconnect(&drone_id("b"));
+    let told = stops(&world.says("a", "j", failed));
+    assert!(told.iter().all(|(drone, _)| *drone == drone_id("a")), "{told:?}");
+    let before = world.log.len();
+    world.connect(&drone_id("b"), false);
+    world.deliver_all();
+    let told: Vec<_> = world.log[before..].iter().flat_map(|actions| stops(actions)).collect();
+    assert!(told.iter().any(|(drone, _)| *drone == drone_id("b")), "{told:?}");
+    world.settle();
+    assert_eq!(world.row("j").files_done, 6);
+}
+
+#[test]
+fn a_retry_comes_before_the_cut() {
+    let (mut world, failed) = cut(1);
+    assert_eq!(stops(&world.says("a", "j", failed.clone())), [], "it may yet pass");
+    assert!(world.files("j").iter().all(|file| file.outcome.is_none()));
 }
 
 #[test]
@@ -169,7 +273,7 @@ fn a_drone_that_comes_back_in_time_goes_on_and_is_told_again_what_it_never_had()
         (before, 1),
         "the same attempt"
     );
-    assert_eq!(world.row("j").state, shared::JobState::Passed);
+    assert_eq!(world.row("j").state, JobState::Passed);
 }
 
 #[test]
@@ -182,5 +286,5 @@ fn a_drone_that_says_goodbye_costs_its_files_no_grace() {
     world.fakes.get_mut(&id).unwrap().restart();
     world.connect(&id, false);
     world.settle();
-    assert_eq!(world.row("j").state, shared::JobState::Passed);
+    assert_eq!(world.row("j").state, JobState::Passed);
 }

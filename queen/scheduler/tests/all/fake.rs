@@ -264,10 +264,19 @@ impl Fake {
                 held.queue
                     .extend(files.into_iter().filter(|file| held.seen.insert(file.num)));
             }
-            ToDrone::TakeBack { job, lease, nums } => {
+            ToDrone::TakeBack {
+                job,
+                lease,
+                nums,
+                running,
+            } => {
                 let Some(held) = self.meant(&job, lease) else { return };
-                let before: Vec<Num> = held.queue.iter().map(|file| file.num).collect();
+                let mut before: Vec<Num> = held.queue.iter().map(|file| file.num).collect();
                 held.queue.retain(|file| !nums.contains(&file.num));
+                if running == Some(true) {
+                    before.extend(held.running.iter().map(|file| file.num));
+                    held.running.retain(|file| !nums.contains(&file.num));
+                }
                 let nums: Vec<Num> = nums.into_iter().filter(|num| before.contains(num)).collect();
                 held.seen.retain(|num| !nums.contains(num));
                 self.say(&job, JobInput::Returned { nums });

@@ -2,7 +2,7 @@
 
 use super::write::{Write, indexed};
 use crate::store::{
-    AttemptResult, CasePart, FileHistory, PastRun, StoreError, StoredProject, chunk,
+    AttemptResult, CasePart, FileHistory, PastAttempt, PastRun, StoreError, StoredProject, chunk,
     estimate::Learned,
     rows::{self, CASES_LIMIT, PAST_RUNS},
     value::{Cells, from_json, int, json},
@@ -225,6 +225,19 @@ pub async fn history(pool: &PgPool, project: &Project) -> Result<Vec<FileHistory
     .fetch_all(pool)
     .await?;
     rows.iter().map(rows::file_history).collect()
+}
+
+/// See [`Store::attempts`](crate::store::Store::attempts).
+pub async fn attempts(pool: &PgPool, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT num, attempt, result FROM results WHERE job = (SELECT key FROM jobs WHERE id = $1) AND path = $2
+         ORDER BY key",
+    )
+    .bind(id.as_str())
+    .bind(indexed(path))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(rows::past_attempt).collect()
 }
 
 /// See [`Store::past_runs`](crate::store::Store::past_runs).

@@ -29,8 +29,8 @@ pub use copy::{copy, put_back};
 pub use open::newest_known;
 
 use super::{
-    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastRun, Removed, Restored, Store, StoreError,
-    StoredFile, StoredJob, StoredProject,
+    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastAttempt, PastRun, Removed, Restored,
+    Store, StoreError, StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
 use open::Opened;
@@ -123,6 +123,10 @@ impl Store for PgStore {
 
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
         answer(list::files(&self.0.readers, id)).await
+    }
+
+    async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+        answer(history::attempts(&self.0.readers, id, path)).await
     }
 
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {

@@ -5,7 +5,7 @@ use super::{
     write::Write,
 };
 use crate::store::{
-    AttemptResult, CasePart, FileHistory, PastRun, StoreError, StoredProject, chunk,
+    AttemptResult, CasePart, FileHistory, PastAttempt, PastRun, StoreError, StoredProject, chunk,
     rows::{self, CASES_LIMIT, PAST_RUNS},
 };
 use scheduler::Expect;
@@ -162,6 +162,19 @@ pub async fn history(readers: &SqlitePool, project: &Project) -> Result<Vec<File
     .fetch_all(readers)
     .await?;
     rows.iter().map(rows::file_history).collect()
+}
+
+/// See [`Store::attempts`](crate::store::Store::attempts).
+pub async fn attempts(readers: &SqlitePool, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT num, attempt, result FROM results WHERE job = (SELECT key FROM jobs WHERE id = ?) AND path = ?
+         ORDER BY key",
+    )
+    .bind(id.as_str())
+    .bind(path)
+    .fetch_all(readers)
+    .await?;
+    rows.iter().map(rows::past_attempt).collect()
 }
 
 /// See [`Store::past_runs`](crate::store::Store::past_runs).

@@ -19,8 +19,8 @@ mod value;
 mod write;
 
 use super::{
-    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastRun, Removed, Restored, Store, StoreError,
-    StoredFile, StoredJob, StoredProject,
+    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastAttempt, PastRun, Removed, Restored,
+    Store, StoreError, StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
 pub use copy::{after_copy, copy};
@@ -80,6 +80,10 @@ impl Store for SqliteStore {
 
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
         list::files(&self.0.readers, id).await
+    }
+
+    async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
+        history::attempts(&self.0.readers, id, path).await
     }
 
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
