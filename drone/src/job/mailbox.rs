@@ -172,11 +172,17 @@ mod tests {
     fn a_file_is_held_until_its_end_is_told_and_only_an_idle_one_goes_back() {
         let mailbox = Mailbox::default();
         assert_eq!(mailbox.run(vec![file(4), file(5), file(6)]), 0);
-        assert_eq!(mailbox.begin().unwrap().num, Num(4));
+        let job = CancellationToken::new();
+        let (begun, stop) = mailbox.begin(&job).unwrap();
+        assert_eq!(begun.num, Num(4));
         assert_eq!(mailbox.run(vec![file(4), file(5)]), 2, "echoes");
         assert_eq!(mailbox.take_back(&[Num(4), Num(5), Num(9)]), [Num(5)]);
         assert_eq!(mailbox.held().running, [Num(4)]);
         assert_eq!(mailbox.held().queued, [Num(6)]);
+        mailbox.stop(&[Num(5), Num(6)]);
+        assert!(!stop.is_cancelled(), "others are stopped");
+        mailbox.stop(&[Num(4)]);
+        assert!(stop.is_cancelled() && !job.is_cancelled(), "it alone");
         mailbox.end(Num(4));
         assert_eq!(mailbox.run(vec![file(4)]), 1, "done is done");
         assert_eq!(mailbox.run(vec![file(5)]), 0, "what went back may come again");

@@ -205,10 +205,12 @@ impl Kind {
                 }
             }
             Self::Mocha => {
-                words
-                    .add(place.node_tool("mocha"))
-                    .add(["--reporter", "tap", file])
-                    .add(extra);
+                words.add(place.node_tool("mocha")).add(["--reporter", "tap"]);
+                if report.is_some() {
+                    // The newer version of TAP has the failures' messages in a form that can be told from output.
+                    words.add(["--reporter-option", "tapVersion=13"]);
+                }
+                words.add([file]).add(extra);
             }
             Self::Cargo => cargo::words(place.root, file, cases, extra, &mut words.0),
             Self::Go => {

@@ -96,7 +96,11 @@ impl Runner {
         {
             tracing::warn!(%error, "a report is left in the workspace");
         }
-        Ok(conclude(self.kind, run.file, ended, found, run.mask))
+        let mut report = conclude(self.kind, run.file, ended, found, run.mask);
+        for case in report.cases.iter_mut().chain(&mut report.result.failures) {
+            case.file = case.file.take().map(|file| inside(run.root, file));
+        }
+        Ok(report)
     }
 
     /// What [`Self::run_file`] would answer about a process that wrote `output` and `report` and ended like this: for
@@ -178,7 +182,7 @@ impl LineReader {
     fn line(&mut self, stream: Stream, line: &str) {
         match self {
             Self::Tap { tap, .. } if stream == Stream::Stdout => tap.line(line),
-            Self::Tap { .. } => {}
+            Self::Tap { tap, .. } => tap.diagnostic(line),
             Self::Text(lines) => lines.line(stream, line),
         }
     }
@@ -228,6 +232,14 @@ fn read_bytes(results: Results, bytes: &[u8], file: &str) -> Found {
             tap.finish()
         }
     }
+}
+
+/// The path from the root: the workspace itself is gone when somebody reads it.
+fn inside(root: &Path, file: String) -> String {
+    let real = || root.canonicalize().ok();
+    let below = |root: &Path| Some(Path::new(&file).strip_prefix(root).ok()?.to_str()?.to_owned());
+    let plain = below(root).or_else(|| Path::new(&file).is_absolute().then(real)?.and_then(|root| below(&root)));
+    plain.filter(|path| !path.is_empty()).unwrap_or(file)
 }
 
 /// Makes the result of everything that is known.

@@ -40,7 +40,7 @@ impl Kind {
         match self {
             Self::Jest | Self::Vitest => vec!["-t".into(), any(titles)],
             Self::Mocha => vec!["--grep".into(), any(literal)],
-            Self::Node => each("--test-name-pattern", |name| format!("/^{}$/", titles(name))),
+            Self::Node => each("--test-name-pattern", |name| format!("/^{}$/", any_depth(name))),
             Self::Rspec => each("--example", str::to_owned),
             Self::Minitest => vec!["-n".into(), format!("/{}/", any(literal))],
             Self::Phpunit => vec!["--filter".into(), format!("/{}/", any(literal))],
@@ -74,16 +74,36 @@ pub(super) fn is_left_out(case: &CaseResult, asked: &[String]) -> bool {
     case.outcome == CaseOutcome::Skipped && !asked.contains(&case.name)
 }
 
-/// Each of `names` level by level, as `go test -run` takes it apart. A test runs for each of its subtests anyway.
+/// The names level by level, as `go test -run` takes a pattern apart; before Go 1.20 it knows no alternatives but those
+/// within a level. A test runs for each of its subtests anyway.
 fn go(names: &BTreeSet<&str>) -> String {
     let is_parent = |name: &str| {
         let below = format!("{name}/");
         names.iter().any(|other| other.starts_with(&below))
     };
-    let level = |part: &str| format!("^{}$", literal(part));
-    let paths = names.iter().filter(|name| !is_parent(name));
-    let paths = paths.map(|name| name.split('/').map(level).collect::<Vec<_>>().join("/"));
-    paths.collect::<Vec<_>>().join("|")
+    let mut levels: Vec<BTreeSet<String>> = Vec::new();
+    for name in names.iter().filter(|name| !is_parent(name)) {
+        for (level, part) in name.split('/').enumerate() {
+            if level == levels.len() {
+                levels.push(BTreeSet::new());
+            }
+            levels[level].insert(literal(part));
+        }
+    }
+    let level = |parts: &BTreeSet<String>| format!("^({})$", parts.iter().cloned().collect::<Vec<_>>().join("|"));
+    levels.iter().map(level).collect::<Vec<_>>().join("/")
+}
+
+/// node holds the pattern against the title alone, since version 22 against those of the suites around it as well.
+fn any_depth(name: &str) -> String {
+    let mut pattern = String::new();
+    for title in name.split(" > ") {
+        if !pattern.is_empty() {
+            pattern = format!("(?:{pattern}(?: > | ))?");
+        }
+        pattern.push_str(&literal(title));
+    }
+    pattern
 }
 
 /// Titles of suites and a test, which the frameworks themselves join by a space.
@@ -127,7 +147,11 @@ mod tests {
         );
         assert_eq!(
             choice(Kind::Go, &["TestA", "TestA/sub_x#01", "TestB"]),
-            "-run ^TestA$/^sub_x#01$|^TestB$"
+            "-run ^(TestA|TestB)$/^(sub_x#01)$"
+        );
+        assert_eq!(
+            choice(Kind::Node, &["a > b > c"]),
+            "--test-name-pattern /^(?:(?:a(?: > | ))?b(?: > | ))?c$/"
         );
         assert_eq!(choice(Kind::Jest, &[]), "");
         assert_eq!(

@@ -8,6 +8,10 @@ mod tests;
 
 use super::found::{DEPTH_LIMIT, Found, NAME_LIMIT, case, cut, say};
 use shared::outcome::{CaseOutcome, CaseResult, MESSAGE_LIMIT};
+use std::collections::HashMap;
+
+/// The most bytes that are kept of what standard error says of tests.
+const BLAMES: usize = 1024 * 1024;
 
 /// Reads TAP, one line after another.
 #[derive(Debug, Default)]
@@ -23,6 +27,12 @@ pub(super) struct Tap {
     bailed: bool,
     seen: bool,
     declared: bool,
+    /// The test that standard error speaks of.
+    blamed: Option<String>,
+    /// What it has said of each.
+    why: HashMap<String, String>,
+    /// Bytes of that.
+    blames: usize,
 }
 
 #[derive(Debug)]
@@ -86,9 +96,32 @@ impl Tap {
             });
         } else if let (Some(note), Some(last)) = (text.strip_prefix('#'), &mut self.last)
             && last.outcome.is_bad()
+            && !is_sum(note)
         {
             say(last, note.strip_prefix(' ').unwrap_or(note));
         }
+    }
+
+    /// Takes the next line of standard error: where Perl's tests say which of them failed, and why.
+    pub fn diagnostic(&mut self, line: &str) {
+        let Some(note) = line.trim_start().strip_prefix('#') else {
+            return;
+        };
+        let text = note.trim();
+        if text.starts_with("Failed ") || text.starts_with("Looks like ") {
+            let name = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
+            self.blamed = name.map(|(name, _)| cut(name, NAME_LIMIT));
+        }
+        if text.starts_with("Looks like ") {
+            return;
+        }
+        let Some(name) = self.blamed.as_ref().filter(|_| self.blames < BLAMES) else {
+            return;
+        };
+        self.blames += name.len() + note.len();
+        let why = self.why.entry(name.clone()).or_default();
+        why.push_str(note.strip_prefix(' ').unwrap_or(note));
+        why.push('\n');
     }
 
     /// True after a version or a plan: what no other output looks like.
@@ -101,6 +134,15 @@ impl Tap {
         self.end_yaml();
         self.flush();
         self.close_to(None);
+        for case in &mut self.found.cases {
+            let title = case.name.rsplit(" > ").next().unwrap_or(&case.name);
+            if let Some(why) = self.why.get(title)
+                && case.outcome.is_bad()
+                && case.message.is_none()
+            {
+                say(case, why);
+            }
+        }
         self.found.says_none = self.seen && self.found.cases.is_empty() && self.found.faults.is_empty();
         self.found.finish()
     }
@@ -311,7 +353,8 @@ impl<'a> Point<'a> {
             // TAP 14: a buffered subtest follows in braces; `\#` is a `#` of the name.
             name: name.trim().trim_end_matches(" {").trim(),
             directive,
-            reason: reason.trim(),
+            // mocha gives none, and says so.
+            reason: reason.trim().trim_start_matches("-").trim_start(),
         })
     }
 
@@ -324,6 +367,23 @@ impl<'a> Point<'a> {
             (Directive::None, false) => CaseOutcome::Failed,
         }
     }
+}
+
+/// `# pass 3`, as mocha and node end their output: no note on the last test.
+fn is_sum(note: &str) -> bool {
+    let words = [
+        "tests",
+        "suites",
+        "pass",
+        "fail",
+        "cancelled",
+        "skipped",
+        "todo",
+        "duration_ms",
+    ];
+    note.trim()
+        .split_once(' ')
+        .is_some_and(|(word, count)| words.contains(&word) && count.parse::<f64>().is_ok())
 }
 
 /// `\#` and `\\` of a name.

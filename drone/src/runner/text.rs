@@ -245,17 +245,23 @@ impl Lines {
             self.counted |= line.starts_with("0 runs");
         } else if line.trim_end().ends_with([':']) && line.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
             self.current = None; // `  1) Failure:`
-        } else if let Some(name) = line
-            .split([' ', ':'])
-            .next()
-            .filter(|name| self.index.contains_key(*name))
-        {
+        } else if let Some(name) = blamed(line).filter(|name| self.index.contains_key(*name)) {
             self.current = Some(name.to_owned());
             self.keep(line);
         } else {
             self.keep(line);
         }
     }
+}
+
+/// The test of `TestX#test_y [file:3]:` or `TestX#test_y:`, which may have spaces in its name.
+fn blamed(line: &str) -> Option<&str> {
+    let name = line.strip_suffix(':')?;
+    Some(
+        name.rsplit_once(" [")
+            .filter(|(_, place)| place.ends_with(']'))
+            .map_or(name, |(name, _)| name),
+    )
 }
 
 /// `test_x (m.C.test_x)`, `test_x (m.C)` and `test_x (m.C.test_x) (i=1)` → `C.test_x`, with the subtest's ` (i=1)`.
@@ -293,7 +299,10 @@ fn locate(case: &mut CaseResult) {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             return Some((file.to_owned(), rest[..digits].parse().ok()?));
         }
-        numbered(line).filter(|(file, _)| file.ends_with(".go"))
+        let minitest = line
+            .strip_suffix("]:")
+            .and_then(|line| numbered(line.rsplit_once(" [")?.1));
+        minitest.or_else(|| numbered(line).filter(|(file, _)| file.ends_with(".go")))
     });
     if let Some((file, line)) = place {
         (case.file, case.line) = (Some(file), Some(line));

@@ -160,7 +160,7 @@ async fn fail_fast_stops_what_runs_and_says_what_was_not_run() {
     assert_eq!(stopped.count(), 1, "the other one was stopped: {events:#?}");
     let text = events.iter().filter(|event| event["type"] == "job:cmd:stdout");
     let text: String = text.map(|event| event["args"][2].as_str().unwrap()).collect();
-    assert!(!text.contains("never") && text.contains("ended 1\nended 2\n"), "{text}");
+    assert!(!text.contains("never") && text.matches("ended ").count() == 2, "{text}");
     let xml = junit(&fleet, &job).await;
     assert!(
         xml.contains("tests=\"4\" skipped=\"3\" failures=\"1\" errors=\"0\""),

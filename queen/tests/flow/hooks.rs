@@ -84,6 +84,7 @@ async fn each_hook_has_its_place_on_the_home_drone_and_on_helpers() {
     let events = fleet.finished(&job).await;
     grammar::check(&events).unwrap_or_else(|why| panic!("{why}\n{events:#?}"));
     assert_eq!(fleet.state(&job).await, "passed");
+    let mut machine = BTreeSet::new();
     for (drone, slots) in [("d1", 2), ("d2", 1)] {
         let all = written(&log, drone);
         let names = names(&all);
@@ -103,6 +104,12 @@ async fn each_hook_has_its_place_on_the_home_drone_and_on_helpers() {
         };
         let workers: BTreeSet<String> = of("file").into_iter().collect();
         assert_eq!(workers.len(), slots, "{all:?}");
+        for worker in &workers {
+            assert!(
+                machine.insert(worker.clone()),
+                "two workers of the machine are {worker}: {all:?}"
+            );
+        }
         for name in ["before_start", "after_complete"] {
             let mut once = of(name);
             once.sort();
