@@ -92,7 +92,7 @@ proptest! {
             peak_memory: 0,
             stderr_tail: String::new(),
         };
-        let reader = Runner::named("vitest").unwrap();
+        let reader = Runner::named("phpunit").unwrap();
         let read = reader.judge(&path, &[], xml.as_bytes(), ended, &Mask::default());
         prop_assert_eq!(&read.warnings, &[] as &[String], "{}", xml);
         let outcomes: Vec<_> = read.cases.iter().map(|case| case.outcome).collect();
@@ -162,7 +162,7 @@ fn earlier_attempts_are_told_as_surefire_tells_them() {
         &passed,
         &[failed(bad("why\nat line 3"))],
     ));
-    assert!(flaky.contains("tests=\"2\" failures=\"0\" errors=\"0\""), "{flaky}");
+    assert!(flaky.contains("tests=\"2\" skipped=\"0\" failures=\"0\" errors=\"0\""), "{flaky}");
     let told = "<flakyFailure time=\"0.002\" message=\"why\" type=\"failed\">";
     assert!(
         flaky.contains(told) && flaky.contains("<stackTrace>why\nat line 3</stackTrace>"),
