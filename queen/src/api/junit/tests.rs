@@ -162,7 +162,10 @@ fn earlier_attempts_are_told_as_surefire_tells_them() {
         &passed,
         &[failed(bad("why\nat line 3"))],
     ));
-    assert!(flaky.contains("tests=\"2\" skipped=\"0\" failures=\"0\" errors=\"0\""), "{flaky}");
+    assert!(
+        flaky.contains("tests=\"2\" skipped=\"0\" failures=\"0\" errors=\"0\""),
+        "{flaky}"
+    );
     let told = "<flakyFailure time=\"0.002\" message=\"why\" type=\"failed\">";
     assert!(
         flaky.contains(told) && flaky.contains("<stackTrace>why\nat line 3</stackTrace>"),
