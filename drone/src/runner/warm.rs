@@ -12,10 +12,7 @@ use crate::{
     clock,
     pool::{
         self, Execution, Payload, Pool, Progress,
-        factory::{
-            Socket,
-            zygote::{self, Zygote},
-        },
+        factory::{self, Socket, zygote::Zygote},
     },
     process::{Ended, Mask, SpawnError},
 };
@@ -251,8 +248,8 @@ impl Warm {
         };
         if self.way == Way::Start {
             let fail = |error: std::io::Error| format!("there is no socket for its processes: {error}");
-            let home = zygote::home(&setting.scratch).map_err(fail)?;
-            let path = zygote::socket_path(home.path());
+            let home = factory::home(&setting.scratch).map_err(fail)?;
+            let path = factory::socket_path(home.path());
             let command = command(&path);
             let factory = Socket::unix(&path, move |_, _| command.clone()).map_err(fail)?;
             return Ok(Line {

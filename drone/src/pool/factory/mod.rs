@@ -13,11 +13,19 @@ pub use socket::Socket;
 use super::goridge::{Control, Frame, FrameError, Frames};
 use crate::process::{Child, Exit};
 use futures_util::future::BoxFuture;
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// How long a process that has closed its relay may take to end by itself.
 pub(super) const LAST_STEPS: Duration = Duration::from_secs(1);
+
+/// The most bytes that the path of a socket may have.
+const PATH_LIMIT: usize = 100;
 
 /// Starts workers.
 pub trait Factory: Send + Sync + 'static {
@@ -93,4 +101,23 @@ pub fn describe(exit: &Exit) -> String {
         Some(signal) => format!("was ended by signal {signal}"),
         None => format!("ended with code {}", exit.code),
     }
+}
+
+/// A folder for a socket, in `folder` where its path is not too long for one.
+pub fn home(folder: &Path) -> io::Result<tempfile::TempDir> {
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("skep-");
+        builder
+    };
+    let near = builder().tempdir_in(folder)?;
+    if socket_path(near.path()).as_os_str().len() <= PATH_LIMIT {
+        return Ok(near);
+    }
+    builder().tempdir()
+}
+
+/// Where the socket is in such a folder.
+pub fn socket_path(folder: &Path) -> PathBuf {
+    folder.join("socket")
 }

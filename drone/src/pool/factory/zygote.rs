@@ -6,7 +6,7 @@
 //! and later `exited {"pid", "id", "status", "cpu", "memory"}`; it is told `fork {"id", "env"}` with two descriptors,
 //! standard output and standard error; the child dials and says `{"pid", "id"}`. Read next: `drone/runners/worker.py`.
 
-use super::{Factory, Ready, Relay, Starting, describe};
+use super::{Factory, Ready, Relay, Starting, describe, home, socket_path};
 use crate::{
     pool::{
         error::said,
@@ -26,7 +26,7 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -51,8 +51,6 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 const LEFT_TIME: Duration = Duration::from_secs(1);
 /// How long whoever dials may take to say who it is.
 const HELLO_TIME: Duration = Duration::from_secs(30);
-/// The most bytes that the path of a socket may have.
-const PATH_LIMIT: usize = 100;
 
 /// A template and the workers that it forks. Dropped, it ends the template and all that is left of its children.
 pub struct Zygote {
@@ -444,23 +442,4 @@ impl Output {
         });
         text.join("\n")
     }
-}
-
-/// A folder for a socket, in `folder` where its path is not too long for one.
-pub fn home(folder: &Path) -> io::Result<tempfile::TempDir> {
-    let builder = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("skep-");
-        builder
-    };
-    let near = builder().tempdir_in(folder)?;
-    if socket_path(near.path()).as_os_str().len() <= PATH_LIMIT {
-        return Ok(near);
-    }
-    builder().tempdir()
-}
-
-/// Where the socket is in such a folder.
-pub fn socket_path(folder: &Path) -> PathBuf {
-    folder.join("socket")
 }
