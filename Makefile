@@ -42,6 +42,7 @@ fuzz: ## libFuzzer on everything that is read from strangers, FUZZ_SECONDS=60 fo
 
 bench: ## side by side with pytest on real suites, the time from trigger to first test, both databases beside bare inserts
 	bench/real-suites
+	bench/suites
 	bench/trigger-latency
 	bench/store
 
