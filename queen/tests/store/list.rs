@@ -226,7 +226,11 @@ async fn old_texts(time: impl Fn(usize) -> usize) {
     let mut jobs = Vec::new();
     for n in 0..1_500 {
         let at = time(n);
-        let what = if at < 700 && at.is_multiple_of(3) { "a needle" } else { "hay" };
+        let what = if at < 700 && at.is_multiple_of(3) {
+            "a needle"
+        } else {
+            "hay"
+        };
         let job = json!({
             "job_id": format!("j{}", n * 7_919 % 1_500), "project": (["a/b", "a/c"][n / 3 % 2]),
             "trigger": {"type": "push", "timestamp": 1, "message": format!("{what} {}", at % 10), "author": {"name": "Ann"}},
