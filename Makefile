@@ -40,11 +40,12 @@ readme: ## the commands of the README
 fuzz: ## libFuzzer on everything that is read from strangers, FUZZ_SECONDS=60 for each target
 	@scripts/fuzz
 
-bench: ## side by side with pytest on real suites, the time from trigger to first test, both databases beside bare inserts
+bench: ## side by side: pytest on real suites, trigger to first test, bare inserts, bare commands
 	bench/real-suites
 	bench/suites
 	bench/trigger-latency
 	bench/store
+	bench/commands
 
 chaos: ## real processes under a seeded schedule of faults, on both databases; scripts/chaos --help
 	cargo build --workspace --bins
