@@ -294,6 +294,9 @@ pub enum FrameError {
     /// A wish to be replaced from a worker that has sent a part of its answer.
     #[error("it asked to be replaced after it had begun to answer")]
     LateStop,
+    /// A frame without a payload to answer.
+    #[error("it sent a frame that nobody had asked for")]
+    Unasked,
     /// An answer to a payload that cannot have been read to its end.
     #[error("it answered before it had read the payload")]
     Early,

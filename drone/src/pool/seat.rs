@@ -177,7 +177,10 @@ impl Seat {
             return Wake::Limit(Kind::MaxMemory);
         }
         let idle_ttl = options.idle_ttl.filter(|_| worker.executions > 0);
-        // Looked at before the queue: under load there is always a payload.
+        // Both are looked at before the queue: under load there is always a payload.
+        if due(&mut worker.ttl).now_or_never().is_some() {
+            return Wake::Limit(Kind::Ttl);
+        }
         if let Some(started) = Next::ready(&mut self.next).now_or_never()
             && let Some(wake) = self.succeed(started)
         {
@@ -269,8 +272,12 @@ impl Seat {
                 None
             }
             Turn::Said(Said::Undelivered(error)) => {
-                let end = worker.end(How::Leave, None).await;
-                let text = format!("it {} before it had read a payload ({error})", describe(&end.exit));
+                let how = if error.is_end() { How::Leave } else { How::Kill };
+                let end = worker.end(how, None).await;
+                let text = match error.is_end() && !end.late {
+                    true => format!("it {} before it had read a payload", describe(&end.exit)),
+                    false => self.shared.options.mask.sanitize(&error.to_string()),
+                };
                 self.broke(&end, text + &said(&end.stderr));
                 self.give_back(work).await;
                 None

@@ -55,7 +55,7 @@ pub(super) enum Said {
     /// The worker wants to be replaced.
     Stop,
     /// The worker cannot have had all of the payload.
-    Undelivered(io::Error),
+    Undelivered(FrameError),
     /// The worker cannot go on.
     Broken(FrameError),
 }
@@ -158,6 +158,9 @@ impl Worker {
 
     /// Hands the payload over and hears what the worker says until it has an answer, or cannot have one.
     pub async fn converse(&mut self, seat: u32, work: &Work) -> Said {
+        if let Some(said) = self.since_last() {
+            return said;
+        }
         let reply = &work.reply;
         // Who has gone is seen by whoever called this.
         let _ = reply.send(Reply::Taken { seat, pid: self.pid }).await;
@@ -176,7 +179,7 @@ impl Worker {
                         is_delivered = true;
                         continue;
                     }
-                    Err(error) if !is_delivered => return Said::Undelivered(error),
+                    Err(error) if !is_delivered => return Said::Undelivered(error.into()),
                     Err(error) => return Said::Broken(error.into()),
                 },
                 frame = frames.next() => frame,
@@ -227,6 +230,22 @@ impl Worker {
                 }
                 payload if payload.is_stop_request() && !has_begun => return Said::Stop,
                 payload => return Said::Answer(Ok(payload)),
+            }
+        }
+    }
+
+    /// What came of the worker since its last payload, if it can have no other one: a frame would be taken for an answer
+    /// to the next.
+    fn since_last(&mut self) -> Option<Said> {
+        if self.process.has_ended() {
+            return Some(Said::Undelivered(FrameError::Closed));
+        }
+        loop {
+            match now(&mut self.relay.frames)? {
+                Ok(frame) if !frame.is_control() => return Some(Said::Undelivered(FrameError::Unasked)),
+                Ok(frame) if Control::read(&frame.payload) == Some(Control::Stop) => return Some(Said::Stop),
+                Ok(_) => {}
+                Err(error) => return Some(Said::Undelivered(error)),
             }
         }
     }

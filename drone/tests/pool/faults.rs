@@ -19,6 +19,7 @@ over_each_relay!(
     a_wrong_checksum_is_an_error,
     a_frame_that_is_cut_short_is_an_error,
     a_worker_that_closes_its_side_is_ended,
+    an_answer_too_many_is_not_the_next_payload_s,
     an_abandoned_payload_ends_with_its_worker,
     what_a_worker_has_left_ends_with_it,
 );
@@ -29,7 +30,7 @@ fn one() -> Options {
 
 fn impatient() -> Options {
     let mut options = one();
-    options.allocate_timeout = Duration::from_secs(2);
+    options.allocate_timeout = Duration::from_secs(5);
     options
 }
 
@@ -141,7 +142,7 @@ async fn a_worker_that_will_not_start_is_tried_again_until_the_time_is_over(by: 
     assert!(matches!(error, Error::NoWorker { .. }), "{said}");
     assert!(
         said.starts_with(
-            "no worker could be had within 2s: worker 1 could not be started: it ended with code 1 before"
+            "no worker could be had within 5s: worker 1 could not be started: it ended with code 1 before"
         ),
         "{said}"
     );
@@ -164,7 +165,7 @@ async fn a_worker_that_says_nothing_is_not_waited_for_longer_than_allowed(by: By
         "{said}"
     );
     let event = kit.event(Kind::Error).await;
-    assert!(event.detail.contains("it was not ready within 2s"), "{event:?}");
+    assert!(event.detail.contains("it was not ready within 5s"), "{event:?}");
 }
 
 async fn a_worker_that_starts_at_last_gets_the_payload(by: By) {
@@ -221,6 +222,15 @@ async fn a_worker_that_closes_its_side_is_ended(by: By) {
     );
     assert!(!lives(pid));
     kit.pid().await;
+}
+
+async fn an_answer_too_many_is_not_the_next_payload_s(by: By) {
+    let kit = Kit::new(by, one());
+    let pid = kit.pid().await;
+    assert_eq!(kit.ask("do:twice").await, "one");
+    assert_ne!(kit.pid().await, pid);
+    let event = kit.event(Kind::Error).await;
+    assert_eq!(event.detail, "it sent a frame that nobody had asked for");
 }
 
 async fn an_abandoned_payload_ends_with_its_worker(by: By) {

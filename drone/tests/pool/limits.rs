@@ -2,7 +2,8 @@
 
 use crate::kit::{By, Kit, is_ready, lives, over_each_relay, payload};
 use drone::pool::{Error, Kind, Options, Payload, Progress, State};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio_util::task::AbortOnDropHandle;
 
 over_each_relay!(
     with_one_execution_each_payload_has_a_process_of_its_own,
@@ -13,6 +14,7 @@ over_each_relay!(
     a_payload_that_takes_too_long_ends_with_its_worker,
     a_payload_can_have_a_limit_of_its_own,
     a_worker_that_has_lived_long_enough_is_replaced,
+    a_worker_lives_no_longer_under_load,
     only_a_used_worker_idles_too_long,
     a_worker_with_too_much_memory_is_replaced_after_its_payload,
 );
@@ -156,7 +158,8 @@ async fn a_payload_can_have_a_limit_of_its_own(by: By) {
 async fn a_worker_that_has_lived_long_enough_is_replaced(by: By) {
     let kit = Kit::new(by, options(|options| options.ttl = Some(Duration::from_secs(1))));
     let pid = kit.pid().await;
-    assert_eq!(kit.event(Kind::Ttl).await.pid, Some(pid));
+    kit.event_that(|event| event.kind == Kind::Ttl && event.pid == Some(pid))
+        .await;
     assert_ne!(kit.pid().await, pid);
     // A payload that runs at that time ends first.
     let gate = kit.gate("gate");
@@ -169,6 +172,26 @@ async fn a_worker_that_has_lived_long_enough_is_replaced(by: By) {
     execution.end().await.unwrap();
     kit.event_that(|event| event.kind == Kind::Ttl && event.pid == Some(pid))
         .await;
+}
+
+async fn a_worker_lives_no_longer_under_load(by: By) {
+    let kit = Arc::new(Kit::new(
+        by,
+        options(|options| options.ttl = Some(Duration::from_secs(2))),
+    ));
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let kit = Arc::clone(&kit);
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    kit.pid().await;
+                }
+            }))
+        })
+        .collect();
+    let first = kit.event(Kind::Ttl).await.pid;
+    assert_ne!(kit.event(Kind::Ttl).await.pid, first);
+    drop(load);
 }
 
 async fn only_a_used_worker_idles_too_long(by: By) {

@@ -128,6 +128,8 @@ def run(relay, context, body):
         for number in range(int(args[0])):
             relay.send(str(number).encode(), b"part", bits=STREAM)
         return relay.send(b"end")
+    if word == "twice":
+        return relay.raw(frame(b"one") + frame(b"two"))
     if word == "ping":
         relay.send(b"", bits=STREAM | PING)
         _, bits, _, _ = relay.receive()
