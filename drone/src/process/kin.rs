@@ -153,6 +153,17 @@ fn is_running_leader(pid: i32) -> bool {
     running().as_ref().is_some_and(|commands| commands.contains_key(&pid))
 }
 
+/// It is not the first process of a command, not even of one that is being started: such a process has no mark yet, and
+/// all of the drone's descriptors.
+fn is_no_leader(pid: i32) -> bool {
+    if is_running_leader(pid) {
+        return false;
+    }
+    // Whatever was being started before this lock was had is registered now.
+    let _judging = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    !is_running_leader(pid)
+}
+
 /// Reaps a child of ours that is dead and nobody else's to reap.
 fn reap_if_dead(stat: &Stat) -> bool {
     let _judging = STARTING.write().unwrap_or_else(PoisonError::into_inner);
@@ -265,7 +276,7 @@ pub(super) fn find(id: &Id, pipes: &[u64]) -> Vec<Kin> {
     let group = id.pid().as_raw_nonzero().get();
     let alone = running().as_ref().is_none_or(|commands| commands.len() <= 1);
     let is_kin = |stat: &Stat| {
-        let fell_to_us = stat.parent == me && stat.group != own_group && !is_running_leader(stat.pid);
+        let fell_to_us = stat.parent == me && stat.group != own_group && is_no_leader(stat.pid);
         if stat.group == group {
             return true;
         }

@@ -435,3 +435,26 @@ async fn many_commands_leave_no_descriptor_and_no_zombie() {
     assert_eq!(descriptors(), before);
     assert_eq!(children(), 0);
 }
+
+/// Between fork and exec a process has all of the drone's descriptors and no mark yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_just_starting_is_not_taken_for_what_another_one_left() {
+    let done = CancellationToken::new();
+    let start = || {
+        let done = done.clone();
+        tokio::spawn(async move {
+            while !done.is_cancelled() {
+                let ran = run_all(sh("exit 3")).await.unwrap();
+                assert_eq!((ran.ended.code, ran.ended.signal), (3, None));
+            }
+        })
+    };
+    let starters = [start(), start(), start()];
+    for _ in 0..100 {
+        run_all(sh("sleep 1000 & exit 0")).await.unwrap();
+    }
+    done.cancel();
+    for starter in starters {
+        starter.await.expect("no command was killed");
+    }
+}
