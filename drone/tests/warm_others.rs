@@ -29,6 +29,8 @@ struct Suite {
     dir: tempfile::TempDir,
     runner: Runner,
     files: Vec<String>,
+    /// The only cases that are asked for.
+    only: Option<Vec<String>>,
 }
 
 /// What became of a file, and what it printed.
@@ -53,6 +55,7 @@ impl Suite {
             dir,
             runner: listing.runner,
             files: listing.files,
+            only: None,
         }
     }
 
@@ -87,7 +90,7 @@ impl Suite {
             let run = FileRun {
                 root: self.dir.path(),
                 file,
-                cases: None,
+                cases: self.only.as_deref(),
                 env: &env,
                 timeout: Some(Duration::from_secs(if file.contains("hang") { 5 } else { 60 })),
                 mask: &Arc::new(Mask::new([])),
@@ -304,6 +307,36 @@ async fn test_unit_tells_its_cases() {
                 ("UnitTest#test_raises", CaseOutcome::Errored),
             ]
         );
+    }
+}
+
+/// node has no way to run some cases of a loaded file by their names: its own command does.
+#[tokio::test]
+async fn some_cases_of_a_file_are_run_alone() {
+    for (name, file) in [
+        ("unittest", "tests/test_life.py"),
+        ("rspec", "spec/life_spec.rb"),
+        ("minitest", "test/life_test.rb"),
+        ("node", "test/module.test.mjs"),
+    ] {
+        let mut suite = Suite::new(name);
+        let whole = suite.run(&[file], Some(Isolation::Fork)).await;
+        let all = cases(&whole[file].report);
+        let is_passed = |case: &&(&str, CaseOutcome)| case.1 == CaseOutcome::Passed;
+        let wanted = all.iter().find(is_passed).unwrap().0.to_owned();
+        assert!(all.len() > 1, "{name}: {all:?}");
+        suite.only = Some(vec![wanted.clone()]);
+        let some = suite.run(&[file], Some(Isolation::Fork)).await;
+        let report = &some[file].report;
+        assert!(report.warnings.is_empty(), "{name}: {:?}", report.warnings);
+        assert_eq!(
+            report.result.outcome,
+            FileOutcome::Passed,
+            "{name}: {}",
+            text(&some[file])
+        );
+        let ran = cases(report).into_iter().filter(|case| case.1 != CaseOutcome::Skipped);
+        assert_eq!(ran.collect::<Vec<_>>(), [(&*wanted, CaseOutcome::Passed)], "{name}");
     }
 }
 

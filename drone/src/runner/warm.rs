@@ -142,6 +142,10 @@ impl Warm {
     /// Runs one file, or some of its cases, in a warm worker; by a command of its own where that cannot be. An error: such a
     /// command could not be started.
     pub async fn run_file(&self, run: FileRun<'_>) -> Result<FileReport, SpawnError> {
+        // node runs some cases of a file only where it is told before it loads the file.
+        if self.runner.kind == Kind::Node && run.cases.is_some_and(|cases| !cases.is_empty()) {
+            return self.runner.run_file(run).await;
+        }
         let why = match self.warm_file(&run).await {
             Ok(report) => return Ok(report),
             Err(Cold::Cancelled) => return Ok(self.cancelled(&run)),
@@ -160,9 +164,6 @@ impl Warm {
 
     async fn warm_file(&self, run: &FileRun<'_>) -> Result<FileReport, Cold> {
         let asked = run.cases.filter(|cases| !cases.is_empty());
-        if asked.is_some() && self.runner.kind != Kind::Pytest {
-            return Err(Cold::Why("only some cases of a file were asked for".into()));
-        }
         if let Some(why) = self.cold.get() {
             return Err(Cold::Why(why.clone()));
         }
