@@ -30,6 +30,8 @@ use tokio::{
 };
 
 const CHILD: &str = "echo";
+/// Bytes that a frame of this bench has room in.
+const ROOM: usize = 64 * 1024;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -129,7 +131,7 @@ impl Bare {
             .expect("a pipe")
             .write_all(&hello)
             .expect("a reader");
-        read_frame(process.stdout.as_mut().expect("a pipe"));
+        read_frame(process.stdout.as_mut().expect("a pipe"), &mut vec![0; ROOM]);
         Self { process }
     }
 
@@ -214,19 +216,21 @@ fn child() {
 
 fn echo(mut from: impl Read, mut to: impl Write) {
     let own = Control::Pid(i32::try_from(std::process::id()).expect("a pid"));
-    let _ = read_frame(&mut from);
+    let mut room = vec![0; ROOM];
+    let _ = read_frame(&mut from, &mut room);
     to.write_all(&own.frame().encode()).expect("a reader");
     loop {
-        let Some(frame) = read_frame(&mut from) else { return };
-        if frame[1] & 1 != 0 || to.write_all(&frame).is_err() {
+        let Some(length) = read_frame(&mut from, &mut room) else {
+            return;
+        };
+        if room[1] & 1 != 0 || to.write_all(&room[..length]).is_err() {
             return;
         }
     }
 }
 
-/// A whole frame; nothing at the end.
-fn read_frame(from: &mut impl Read) -> Option<Vec<u8>> {
-    let mut frame = vec![0; 64 * 1024];
+/// The length of a whole frame; nothing at the end.
+fn read_frame(from: &mut impl Read, frame: &mut [u8]) -> Option<usize> {
     let mut length = 0;
     loop {
         let read = from.read(&mut frame[length..]).ok().filter(|read| *read > 0)?;
@@ -235,8 +239,7 @@ fn read_frame(from: &mut impl Read) -> Option<Vec<u8>> {
             let words = usize::from(frame[0] & 15);
             let body = u32::from_le_bytes([frame[2], frame[3], frame[4], frame[5]]) as usize;
             if length >= words * 4 + body {
-                frame.truncate(length);
-                return Some(frame);
+                return Some(length);
             }
         }
     }
