@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [count, slots, program, args @ ..] = words.as_slice() else {

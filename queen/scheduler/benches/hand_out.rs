@@ -2,7 +2,6 @@
 //! each, from its submission to its end. It knows no engine and no store. Read next: `tests/all/fake.rs`, the drones.
 
 #[expect(dead_code, reason = "the simulated worlds use the rest")]
-#[expect(clippy::unwrap_used, reason = "the tests' own drone")]
 #[path = "../tests/all/fake.rs"]
 mod fake;
 
@@ -56,7 +55,7 @@ impl Fleet {
             job,
         };
         for at in 0..drones {
-            let id = DroneId::new(&format!("drone-{at}")).expect("a word is an id");
+            let id = DroneId::new(format!("drone-{at}")).expect("a word is an id");
             let info = Info {
                 speed: 100,
                 capacity: 4,
