@@ -141,9 +141,7 @@ fn suite(file: &StoredFile, cases: &[CaseResult], earlier: &[Earlier]) -> TestSu
     }
     // Attempts that were bad, and no case of the last one tells of it.
     let is_told = |past: &CaseResult| cases.iter().any(|case| case.name == past.name);
-    let untold = |earlier: &&Earlier| {
-        earlier.result.outcome.is_bad() && !earlier.cases.iter().filter(bad).any(is_told)
-    };
+    let untold = |earlier: &&Earlier| earlier.result.outcome.is_bad() && !earlier.cases.iter().filter(bad).any(is_told);
     let mut untold = earlier.iter().filter(untold).peekable();
     let own = own_case(file, cases);
     if own.is_some() || untold.peek().is_some() {
