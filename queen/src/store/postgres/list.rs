@@ -75,24 +75,30 @@ async fn with_text(sql: &mut PgConnection, filter: &JobFilter, wanted: &Wanted) 
     .bind(after(filter.before.as_ref(), late))
     .fetch_one(&mut *sql)
     .await?;
+    // One more than fits: the page is done unless that is of the same time.
+    let some = page_limit(filter.limit) + 1;
     while end > oldest {
         let block = search::block(end - 1);
         let mut query = QueryBuilder::new("");
-        found_query(&mut query, filter, wanted, block.start..end);
-        for row in &query.build().fetch_all(&mut *sql).await? {
+        found_query(&mut query, filter, wanted, block.start..end, some);
+        let rows = query.build().fetch_all(&mut *sql).await?;
+        for row in &rows {
             page.add(row)?;
         }
+        end = match rows.last() {
+            Some(last) if rows.len() == some as usize => last.int("key")?,
+            _ => block.start,
+        };
         if page.is_full() {
-            let first: Option<i64> =
+            let next: Option<i64> =
                 sqlx::query_scalar("SELECT submitted FROM jobs WHERE key >= $1 ORDER BY key LIMIT 1")
-                    .bind(block.start)
+                    .bind(end)
                     .fetch_optional(&mut *sql)
                     .await?;
-            if first.is_none_or(|submitted| page.is_done(submitted)) {
+            if next.is_none_or(|submitted| page.is_done(submitted)) {
                 break;
             }
         }
-        end = block.start;
     }
     Ok(page.keys())
 }
@@ -119,23 +125,28 @@ fn walk_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &W
     query.push_bind(i64::from(page_limit(filter.limit)));
 }
 
-/// The statement for the newest jobs that have a text, of those with these keys, which are in one block.
-fn found_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, keys: Range<i64>) {
+/// The statement for those jobs that have a text which came last, at most `count`, of those with these keys, which are in one
+/// block.
+fn found_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, keys: Range<i64>, count: u32) {
     // OFFSET 0: what is found comes first. The keys are no condition for an index: it would be walked for them.
-    query.push("SELECT jobs.key, jobs.submitted, jobs.id FROM (SELECT job FROM job_text AS t WHERE t.grams @> ");
+    query.push(
+        "SELECT jobs.key, jobs.submitted, jobs.id FROM (
+             SELECT job, job + 0 AS place FROM job_text AS t WHERE t.grams @> ",
+    );
     query.push_bind(wanted.grams(keys.start));
     query.push(" AND t.job + 0 >= ").push_bind(keys.start);
     query.push(" AND t.job + 0 < ").push_bind(keys.end);
     has(query, wanted);
-    query.push(" OFFSET 0) AS found JOIN jobs ON jobs.key = found.job WHERE true");
+    query.push(" ORDER BY place DESC OFFSET 0) AS found JOIN jobs ON jobs.key = found.job WHERE true");
     if let Some(author) = &filter.author {
         query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
         query.push_bind(indexed(author));
         query.push(" AND a.submitted = jobs.submitted AND a.id = jobs.id)");
     }
     conditions(query, filter, &filter.states, None);
-    query.push(" ORDER BY jobs.submitted + 0 DESC, jobs.id DESC LIMIT ");
-    query.push_bind(i64::from(page_limit(filter.limit)));
+    query
+        .push(" ORDER BY found.job DESC LIMIT ")
+        .push_bind(i64::from(count));
 }
 
 /// The first `count` jobs of the list, whatever their texts.

@@ -134,7 +134,12 @@ async fn walks(store: &PgStore) {
         author: x(),
         ..project()
     };
-    let found = plan(store, |query| found_query(query, &filter, &wanted, 1..3)).await;
+    let found = plan(store, |query| found_query(query, &filter, &wanted, 1..3, 51)).await;
     assert!(found.contains("Bitmap Index Scan on job_text_by_gram"), "{found}");
     assert!(found.contains("jobs_pkey on jobs"), "{found}");
+    assert_eq!(
+        found.matches("Sort Key").count(),
+        1,
+        "only what the index has found: {found}"
+    );
 }

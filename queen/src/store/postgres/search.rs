@@ -11,7 +11,7 @@ use crate::store::Submitted;
 use std::ops::Range;
 
 /// Jobs of a block, as a power of two. It is on disk: it never changes.
-const BLOCK: u32 = 13;
+const BLOCK: u32 = 14;
 /// Characters of a text that is looked for which count.
 const TEXT_LIMIT: usize = 1_000;
 /// Groups that a lookup asks for at once.
@@ -68,7 +68,7 @@ fn gram(chars: &[char]) -> i32 {
 /// What stands among the groups for the block of a job.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "it wraps after 2^44 jobs, and the keys are compared as well"
+    reason = "it wraps after 2^45 jobs, and the keys are compared as well"
 )]
 fn mark(key: i64) -> i32 {
     (key >> BLOCK) as i32
