@@ -42,7 +42,7 @@ async fn a_job_is_taken_run_and_read() {
     for part in [
         "<testsuite name=\"bad.sh\" tests=\"3\"",
         "<testcase name=\"adds\" classname=\"bad.sh\" time=\"0.002\" file=\"bad.sh\" line=\"4\"",
-        "<failure message=\"1 + 1 != 3\">",
+        "<failure message=\"1 + 1 != 3\" type=\"failed\">",
         "<skipped message=\"bug 7\" type=\"xfail\"",
         "<testcase name=\"holds\" classname=\"good.sh\"",
         "<testsuites name=\"acme/site\" tests=\"4\" skipped=\"2\" failures=\"1\" errors=\"0\"",
