@@ -155,8 +155,19 @@ def template(path, before=lambda: None):
     control.send(CONTROL | JSON, b"", {"pid": os.getpid(), "template": True, "warnings": WARNINGS})
     outputs = [_identity(1), _identity(2)]
     children = {}
+    signals = []
 
     def reap(*_):
+        # Another child may end meanwhile, and its signal would begin this once more within itself.
+        signals.append(True)
+        if len(signals) > 1:
+            return
+        while signals:
+            seen = len(signals)
+            look()
+            del signals[:seen]
+
+    def look():
         for pid in list(children):
             try:
                 found, status, usage = os.wait4(pid, os.WNOHANG)
