@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -36,6 +37,8 @@ class Relay:
         self.socket.connect(path)
         self.buffer = b""
         self.fds = []
+        # What to do before a read that may block.
+        self.wait = lambda: None
 
     def send(self, flags, context, value, bits=0):
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -66,6 +69,7 @@ class Relay:
 
     def _read(self, count):
         while len(self.buffer) < count:
+            self.wait()
             space = socket.CMSG_SPACE(4 * struct.calcsize("i"))
             data, ancillary, _, _ = self.socket.recvmsg(1 << 16, space)
             for level, kind, content in ancillary:
@@ -155,19 +159,8 @@ def template(path, before=lambda: None):
     control.send(CONTROL | JSON, b"", {"pid": os.getpid(), "template": True, "warnings": WARNINGS})
     outputs = [_identity(1), _identity(2)]
     children = {}
-    signals = []
 
-    def reap(*_):
-        # Another child may end meanwhile, and its signal would begin this once more within itself.
-        signals.append(True)
-        if len(signals) > 1:
-            return
-        while signals:
-            seen = len(signals)
-            look()
-            del signals[:seen]
-
-    def look():
+    def reap():
         for pid in list(children):
             try:
                 found, status, usage = os.wait4(pid, os.WNOHANG)
@@ -180,7 +173,32 @@ def template(path, before=lambda: None):
                     exited["memory"] = usage.ru_maxrss
                 control.send(JSON, b"exited", exited)
 
-    handler = signal.signal(signal.SIGCHLD, reap)
+    # A signal only wakes: what a handler does might be begun again within itself, or come too late for this wait.
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(waker, False)
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)
+    wakeup = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(control.socket, select.POLLIN)
+
+    def wait():
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wake in ready:
+                os.read(wake, 4096)
+                reap()
+            if control.socket.fileno() in ready:
+                return
+
+    def restore():
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
+        for fd in wake, waker:
+            os.close(fd)
+
+    control.wait = wait
     # What is here stays: a collection in a child would only copy its pages.
     gc.collect()
     gc.freeze()
@@ -194,11 +212,11 @@ def template(path, before=lambda: None):
         request = json.loads(frame[1].decode())
         fds, control.fds = control.fds[:2], control.fds[2:]
         flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = _fork()
         if pid == 0:
             try:
-                return _begin(path, control, request, fds, outputs, handler, before)
+                restore()
+                return _begin(path, control, request, fds, outputs, before)
             except BaseException:
                 traceback.print_exc()
                 flush()
@@ -211,7 +229,6 @@ def template(path, before=lambda: None):
             pass
         for fd in fds:
             os.close(fd)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
 # What a template has to tell people, once.
@@ -225,12 +242,10 @@ def _fork():
         return os.fork()
 
 
-def _begin(path, control, request, fds, outputs, handler, before):
+def _begin(path, control, request, fds, outputs, before):
     """Makes a process of its own of what was just forked."""
     os.setpgid(0, 0)
     control.socket.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     # What the template registered is for the template to do.
     atexit._clear()
     os.environ.update(request.get("env") or {})
