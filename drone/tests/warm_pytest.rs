@@ -406,16 +406,16 @@ async fn children_side_by_side_keep_out_of_each_others_files() {
 
 #[tokio::test]
 async fn a_cancelled_file_and_its_template_leave_nothing() {
-    let hang = "import os, time\ndef test_hang():\n    open('at.pid', 'w').write('%d %d' % (os.getpid(), os.getppid()))\n    os.rename('at.pid', 'is.pid')\n    time.sleep(3600)\n";
+    let hang = "import os, time\ndef test_hang():\n    with open('pids', 'w') as pids:\n        pids.write('%d %d' % (os.getpid(), os.getppid()))\n    time.sleep(3600)\n";
     let suite = Suite::copy("", &[("tests/test_wait.py", hang)]);
     let warm = suite.warm(Isolation::Fork);
+    // Reading it waits for the test to write.
+    let pids = suite.root().join("pids");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pids, 0o600.into()).unwrap();
     let stop = async {
-        let pids = suite.root().join("is.pid");
-        while !pids.exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let pids = tokio::task::spawn_blocking(|| fs::read_to_string(pids)).await;
         suite.cancel.cancel();
-        fs::read_to_string(pids).unwrap()
+        pids.unwrap().unwrap()
     };
     let (report, pids) = tokio::join!(suite.run(Some(&warm), "tests/test_wait.py", None), stop);
     assert!(report.ended.cancelled);
