@@ -1,7 +1,7 @@
 // The dashboard's beginning: builds the one context, shows the view that the address means. Read next: lib/router.js.
 
-import { html, render, useEffect, useState } from './components/html.js';
 import { Frame } from './components/frame.js';
+import { html, render, useEffect, useState } from './components/html.js';
 import { Notice } from './components/parts.js';
 import { api, token } from './lib/api.js';
 import { Live } from './lib/live.js';
@@ -43,21 +43,25 @@ function listen() {
   };
   live.topics([{ topic: 'jobs' }, { topic: 'drones' }], take);
   // Names of drones that were there before; a refusal is shown by whatever else is asked for.
-  const known = (drones) => drones.forEach((drone) => take({ type: 'drone:changed', args: [drone] }));
+  const known = (drones) => {
+    for (const drone of drones) take({ type: 'drone:changed', args: [drone] });
+  };
   ctx.api.drones().then(known, () => {});
   addEventListener('online', () => live.retry());
 }
 
 /** The API, with every refusal for want of a token shown as sign-in. */
 function guarded(calls) {
-  const wrap = (f) => async (...args) => {
-    try {
-      return await f(...args);
-    } catch (error) {
-      if (error.status === 401) show({ signedOut: error.message });
-      throw error;
-    }
-  };
+  const wrap =
+    (f) =>
+    async (...args) => {
+      try {
+        return await f(...args);
+      } catch (error) {
+        if (error.status === 401) show({ signedOut: error.message });
+        throw error;
+      }
+    };
   return Object.fromEntries(Object.entries(calls).map(([name, f]) => [name, wrap(f)]));
 }
 

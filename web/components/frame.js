@@ -1,8 +1,8 @@
 // The bar at the top: where one can go, search, how the connection is, the theme, sign-in.
 
-import { html, useEffect, useRef, useState } from './html.js';
-import { useKeys } from './hooks.js';
 import { address } from '../lib/router.js';
+import { useKeys } from './hooks.js';
+import { html, useEffect, useRef, useState } from './html.js';
 
 const THEMES = { auto: '◐', light: '○', dark: '●' };
 const KEYS = [

@@ -1,8 +1,8 @@
 // What every component is made of: preact, htm and the hooks, by one name. Text in templates is always text.
 
-import { Component, h, render } from '../vendor/preact/preact.mjs';
-import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from '../vendor/preact/hooks.mjs';
 import htm from '../vendor/htm/htm.mjs';
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from '../vendor/preact/hooks.mjs';
+import { Component, h, render } from '../vendor/preact/preact.mjs';
 
 export const html = htm.bind(h);
 export { Component, render, useCallback, useEffect, useMemo, useReducer, useRef, useState };

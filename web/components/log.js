@@ -1,12 +1,12 @@
 // The output of a job's commands: foldable sections in one window over all lines. Only rows in sight are elements.
 
-import { html, useEffect, useMemo, useRef, useState } from './html.js';
-import { useKeys } from './hooks.js';
-import { State } from './parts.js';
 import { classes, parse, strip } from '../lib/ansi.js';
 import { duration, number, plural } from '../lib/format.js';
-import { rowAt, rowOf, sections } from '../lib/rows.js';
 import { address, jobPath } from '../lib/router.js';
+import { rowAt, rowOf, sections } from '../lib/rows.js';
+import { useKeys } from './hooks.js';
+import { html, useEffect, useMemo, useRef, useState } from './html.js';
+import { State } from './parts.js';
 
 const ROW = 20;
 /** Browsers stop at some tens of millions of pixels; above this, scrolling is scaled. */
@@ -121,9 +121,15 @@ export function Log({ id, job, version, now, running, place, nameOf }) {
       <button class="quiet" onClick=${() => setToggled(new Map(job.order.map((command) => [command.num, true])))}>Unfold all</button>
       <button class="quiet" onClick=${() => setToggled(new Map(job.order.map((command) => [command.num, false])))}>Fold all</button>
       <span class="find"><input type="search" placeholder="Find in the log" aria-label="Find in the log" value=${query}
-          onInput=${(event) => (setQuery(event.target.value), setHit(0))} onKeyDown=${(event) => event.key === 'Enter' && step(event.shiftKey ? -1 : 1)} />
-        ${query && html`<span class="num faint" role="status">${hits.length ? `${number(hit + 1)} of ${hits.length >= MOST ? `${number(MOST)}+` : number(hits.length)}` : 'none'}</span>
-          <button class="quiet" aria-label="Previous match" onClick=${() => step(-1)}>↑</button><button class="quiet" aria-label="Next match" onClick=${() => step(1)}>↓</button>`}</span>
+          onInput=${(event) => {
+            setQuery(event.target.value);
+            setHit(0);
+          }} onKeyDown=${(event) => event.key === 'Enter' && step(event.shiftKey ? -1 : 1)} />
+        ${
+          query &&
+          html`<span class="num faint" role="status">${hits.length ? `${number(hit + 1)} of ${hits.length >= MOST ? `${number(MOST)}+` : number(hits.length)}` : 'none'}</span>
+          <button class="quiet" aria-label="Previous match" onClick=${() => step(-1)}>↑</button><button class="quiet" aria-label="Next match" onClick=${() => step(1)}>↓</button>`
+        }</span>
       <a class="quiet button" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log`} download>Raw</a>
     </div>
     <div class="lines" ref=${box} onScroll=${onScroll} tabindex="0">
@@ -147,7 +153,13 @@ function Header({ section, top, now, toggle, nameOf, above }) {
     <button aria-expanded=${open} onClick=${() => toggle(section)}><span class="fold" aria-hidden="true">${open ? '▾' : '▸'}</span>
       <${State} of=${state} bare /> <span class="what">${command.path ?? command.command ?? ''}</span>
       ${command.path && command.command && html`<span class="faint what"> ${command.command}</span>`}</button>
-    <span class="faint num">${[command.plugin ?? command.phase, command.drone && nameOf(command.drone), command.exit ? `exit ${command.exit}` : null, took == null ? null : duration(took), plural(command.log.length, 'line')]
+    <span class="faint num">${[
+      command.plugin ?? command.phase,
+      command.drone && nameOf(command.drone),
+      command.exit ? `exit ${command.exit}` : null,
+      took == null ? null : duration(took),
+      plural(command.log.length, 'line'),
+    ]
       .filter(Boolean)
       .join(' · ')}</span></div>`;
 }

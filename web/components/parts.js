@@ -1,9 +1,9 @@
 // Small parts that several views share: states, times, notices, commands to copy, list navigation.
 
-import { html, useEffect, useRef, useState } from './html.js';
-import { useKeys } from './hooks.js';
 import * as format from '../lib/format.js';
 import { jobPath, projectPath } from '../lib/router.js';
+import { useKeys } from './hooks.js';
+import { html, useEffect, useRef, useState } from './html.js';
 
 /** Each state has a shape of its own beside its colour. */
 const SIGNS = {
@@ -112,7 +112,9 @@ export function JobRow({ job, now }) {
 /** `j` and `k` move among the rows of `list`, enter opens the one that is marked. */
 export function useRows(list) {
   const step = (by) => {
-    const links = [...(list.current?.querySelectorAll('[data-row] a') ?? [])].filter((link, i, all) => all.findIndex((other) => other.closest('[data-row]') === link.closest('[data-row]')) === i);
+    const links = [...(list.current?.querySelectorAll('[data-row] a') ?? [])].filter(
+      (link, i, all) => all.findIndex((other) => other.closest('[data-row]') === link.closest('[data-row]')) === i,
+    );
     const at = links.indexOf(document.activeElement);
     const next = links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))];
     next?.focus();

@@ -53,7 +53,9 @@ export function bytes(count) {
 
 /** A whole number with thousands set apart. */
 export function number(count) {
-  return Math.round(count).toString().replace(/\B(?=(\d{3})+$)/g, ',');
+  return Math.round(count)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `2 files`. */

@@ -16,7 +16,9 @@ export function jobOf(fields, now) {
   if (text('branch')) reference.branch = text('branch');
   if (text('commit')) reference.id = text('commit').toLowerCase();
   if (Object.keys(reference).length) job.ref = reference;
-  const labels = text('labels').split(/[\s,]+/).filter(Boolean);
+  const labels = text('labels')
+    .split(/[\s,]+/)
+    .filter(Boolean);
   if (labels.length) job.labels = labels;
   for (const name of ['spread', 'priority', 'retries', 'timeout']) if (text(name)) job[name] = Number(text(name));
   return job;

@@ -160,7 +160,18 @@ function fileOf(state, path) {
 function commandOf(state, num) {
   let command = state.commands.get(num);
   if (!command) {
-    command = { num, command: '', path: null, phase: null, plugin: null, drone: null, since: null, exit: null, elapsed: null, log: new Log() };
+    command = {
+      num,
+      command: '',
+      path: null,
+      phase: null,
+      plugin: null,
+      drone: null,
+      since: null,
+      exit: null,
+      elapsed: null,
+      log: new Log(),
+    };
     state.commands.set(num, command);
     state.order.push(command);
   }

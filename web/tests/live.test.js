@@ -62,7 +62,12 @@ describe('the live connection', () => {
     const { live, last, say } = world();
     const taken = { a: 0, b: 0 };
     let told = 0;
-    live.job('a', 1, (events) => (taken.a += events.length), () => (told += 1));
+    live.job(
+      'a',
+      1,
+      (events) => (taken.a += events.length),
+      () => (told += 1),
+    );
     const stop = live.job('b', 1, (events) => (taken.b += events.length));
     last().onopen();
     say([event(1, 'a'), event(1, 'b'), event(2, 'a'), { type: 'live', args: ['a', 2] }, event(3, 'a')]);
@@ -79,7 +84,10 @@ describe('the live connection', () => {
       last().onclose();
       if (i < 8) timers.at(-1).f();
     }
-    assert.deepEqual(timers.map(({ ms }) => ms), [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+    assert.deepEqual(
+      timers.map(({ ms }) => ms),
+      [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000],
+    );
     live.retry();
     assert.equal(live.state, 'connecting');
   });

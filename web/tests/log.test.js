@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { PLAIN, classes, parse, strip } from '../lib/ansi.js';
+import { classes, PLAIN, parse, strip } from '../lib/ansi.js';
 import { LINE_LIMIT, Log } from '../lib/log.js';
 import { rowAt, rowOf, sections } from '../lib/rows.js';
 
@@ -8,8 +8,15 @@ const texts = (line, style) => parse(line, style).spans.map((span) => [span.text
 
 describe('ANSI', () => {
   it('becomes spans with classes', () => {
-    assert.deepEqual(texts('a \x1b[1;31mred\x1b[0m b'), [['a ', ''], ['red', 'fg-1 bold'], [' b', '']]);
-    assert.deepEqual(texts('\x1b[92mok\x1b[39m.'), [['ok', 'fg-10'], ['.', '']]);
+    assert.deepEqual(texts('a \x1b[1;31mred\x1b[0m b'), [
+      ['a ', ''],
+      ['red', 'fg-1 bold'],
+      [' b', ''],
+    ]);
+    assert.deepEqual(texts('\x1b[92mok\x1b[39m.'), [
+      ['ok', 'fg-10'],
+      ['.', ''],
+    ]);
     assert.deepEqual(texts('\x1b[7mx'), [['x', 'fg-ground bg-ink']]);
   });
 
@@ -42,7 +49,12 @@ describe('ANSI', () => {
     for (let round = 0; round < 200; round += 1) {
       const parts = Array.from({ length: next(6) }, () => 'ab[m;<&é'.repeat(next(4)));
       const line = parts.join(`\x1b[${next(110)}m`);
-      assert.equal(parse(line).spans.map((span) => span.text).join(''), parts.join(''));
+      assert.equal(
+        parse(line)
+          .spans.map((span) => span.text)
+          .join(''),
+        parts.join(''),
+      );
     }
   });
 
@@ -98,7 +110,12 @@ describe('rows', () => {
     const layout = sections([command(0, 3), command(1, 2)], { toggled: new Map([[0, false]]) });
     assert.equal(layout.total, 1 + 1 + 2);
     const at = (row) => [rowAt(layout, row).section.command.num, rowAt(layout, row).line];
-    assert.deepEqual([0, 1, 2, 3].map(at), [[0, -1], [1, -1], [1, 0], [1, 1]]);
+    assert.deepEqual([0, 1, 2, 3].map(at), [
+      [0, -1],
+      [1, -1],
+      [1, 0],
+      [1, 1],
+    ]);
   });
 
   it('are found again by command and line', () => {
@@ -112,6 +129,9 @@ describe('rows', () => {
 
   it('can be those of failures alone', () => {
     const layout = sections([command(0, 1), command(1, 1, 2), command(2, 1, null)], { badOnly: true });
-    assert.deepEqual(layout.sections.map(({ command: { num } }) => num), [1]);
+    assert.deepEqual(
+      layout.sections.map(({ command: { num } }) => num),
+      [1],
+    );
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -33,12 +33,31 @@ describe('addresses', () => {
 
 describe('words', () => {
   it('durations', () => {
-    const cases = [[0, '0 ms'], [999.4, '999 ms'], [999.6, '1.0 s'], [9949, '9.9 s'], [9960, '10 s'], [59_400, '59 s'], [59_600, '1:00 min'], [3_599_000, '59:59 min'], [3_599_600, '1:00 h'], [7_500_000, '2:05 h'], [null, '–'], [-5, '0 ms']];
+    const cases = [
+      [0, '0 ms'],
+      [999.4, '999 ms'],
+      [999.6, '1.0 s'],
+      [9949, '9.9 s'],
+      [9960, '10 s'],
+      [59_400, '59 s'],
+      [59_600, '1:00 min'],
+      [3_599_000, '59:59 min'],
+      [3_599_600, '1:00 h'],
+      [7_500_000, '2:05 h'],
+      [null, '–'],
+      [-5, '0 ms'],
+    ];
     for (const [ms, text] of cases) assert.equal(format.duration(ms), text, String(ms));
   });
 
   it('times past', () => {
-    const cases = [[1000, 'just now'], [30_000, '30 s ago'], [90_000, '2 min ago'], [86_400_000, '1 day ago'], [-4000, 'just now']];
+    const cases = [
+      [1000, 'just now'],
+      [30_000, '30 s ago'],
+      [90_000, '2 min ago'],
+      [86_400_000, '1 day ago'],
+      [-4000, 'just now'],
+    ];
     for (const [ms, text] of cases) assert.equal(format.ago(0, ms), text);
   });
 
@@ -62,7 +81,19 @@ describe('the form for a job', () => {
   });
 
   it('says the rest in the words of the contract', () => {
-    const job = jobOf({ project: 'a/b', url: 'https://x/y', username: 'u', password: ' p ', branch: 'main', commit: 'AB', labels: 'gpu, linux', spread: '2' }, 5);
+    const job = jobOf(
+      {
+        project: 'a/b',
+        url: 'https://x/y',
+        username: 'u',
+        password: ' p ',
+        branch: 'main',
+        commit: 'AB',
+        labels: 'gpu, linux',
+        spread: '2',
+      },
+      5,
+    );
     assert.deepEqual(job.repo, { url: 'https://x/y', auth: { type: 'https', username: 'u', password: ' p ' } });
     assert.deepEqual(job.ref, { branch: 'main', id: 'ab' });
     assert.deepEqual([job.labels, job.spread], [['gpu', 'linux'], 2]);
@@ -77,7 +108,11 @@ describe('the house', () => {
 
   it('data never becomes markup, code or a style', () => {
     for (const name of own) {
-      assert.doesNotMatch(readFileSync(join(root, name), 'utf8'), /innerHTML|outerHTML|insertAdjacentHTML|dangerouslySet|document\.write|\beval\(|new Function/, name);
+      assert.doesNotMatch(
+        readFileSync(join(root, name), 'utf8'),
+        /innerHTML|outerHTML|insertAdjacentHTML|dangerouslySet|document\.write|\beval\(|new Function/,
+        name,
+      );
     }
   });
 
@@ -89,7 +124,11 @@ describe('the house', () => {
 
   it('what is pure knows no browser', () => {
     for (const name of ['ansi', 'format', 'log', 'new-job', 'rows', 'store']) {
-      assert.doesNotMatch(readFileSync(join(root, 'lib', `${name}.js`), 'utf8'), /\b(document|window|fetch|localStorage|Date\.now|Math\.random)\b/, name);
+      assert.doesNotMatch(
+        readFileSync(join(root, 'lib', `${name}.js`), 'utf8'),
+        /\b(document|window|fetch|localStorage|Date\.now|Math\.random)\b/,
+        name,
+      );
     }
   });
 });

@@ -70,12 +70,23 @@ describe('a job', () => {
   it('names the failed cases of the last attempt', () => {
     const [failure] = failures(play(WHOLE));
     assert.equal(failure.file.path, 'b');
-    assert.deepEqual(failure.cases.map((one) => one.name), ['test_x']);
+    assert.deepEqual(
+      failure.cases.map((one) => one.name),
+      ['test_x'],
+    );
   });
 
   it('falls back to what the result itself says', () => {
-    const state = play(stream(['job:file:start', 0, 'a', 0, 1], ['job:file:done', 0, 'a', 1, done('crashed', { failures: [bad('t')], stderr_tail: 'Killed' })]));
-    assert.deepEqual(failures(state).map(({ cases, stderr }) => [cases.length, stderr]), [[1, 'Killed']]);
+    const state = play(
+      stream(
+        ['job:file:start', 0, 'a', 0, 1],
+        ['job:file:done', 0, 'a', 1, done('crashed', { failures: [bad('t')], stderr_tail: 'Killed' })],
+      ),
+    );
+    assert.deepEqual(
+      failures(state).map(({ cases, stderr }) => [cases.length, stderr]),
+      [[1, 'Killed']],
+    );
   });
 
   it('calls a file flaky that passes after it failed', () => {

@@ -1,8 +1,8 @@
 // The fleet: is all well, what runs, what waits and why, which machine misbehaves.
 
-import { html, useEffect, useRef } from '../components/html.js';
 import { Honeycomb } from '../components/honeycomb.js';
 import { useLoad, useNow, useRedraw, useThrottled } from '../components/hooks.js';
+import { html, useEffect, useRef } from '../components/html.js';
 import { Action, Ago, Command, Failed, JobName, JobRow, Notice, Progress, Skeleton, State, useRows } from '../components/parts.js';
 import { clock, number, plural } from '../lib/format.js';
 import { jobPath } from '../lib/router.js';
@@ -32,11 +32,17 @@ export function Fleet({ ctx }) {
   useRows(rows);
   useEffect(() => {
     document.title = 'Fleet · Skep';
-    const changed = () => (refresh(), redraw());
+    const changed = () => {
+      refresh();
+      redraw();
+    };
     ctx.listeners.add(changed);
     // What happened while the connection was away is not told again.
     const stop = ctx.live.watch((state) => state === 'open' && refresh());
-    return () => (ctx.listeners.delete(changed), stop());
+    return () => {
+      ctx.listeners.delete(changed);
+      stop();
+    };
   }, []);
   if (error && !data) return html`<${Failed} error=${error} retry=${reload} />`;
   if (!data) return html`<${Skeleton} rows="8" />`;
@@ -48,18 +54,27 @@ export function Fleet({ ctx }) {
   const running = data.running.map(fresh).filter((job) => job.state === 'running');
   const waiting = data.queued.map(fresh).filter((job) => job.state === 'queued');
   return html`<div ref=${rows}>
-    <h1 class="sum num">${number(running.length)} running · ${number(waiting.length)} waiting · ${number(sum((drone) => drone.active))} of ${plural(sum((drone) => drone.capacity), 'slot')} busy</h1>
+    <h1 class="sum num">${number(running.length)} running · ${number(waiting.length)} waiting · ${number(sum((drone) => drone.active))} of ${plural(
+      sum((drone) => drone.capacity),
+      'slot',
+    )} busy</h1>
     ${drones.length === 0 && html`<${NoDrone} away=${away.length} waiting=${waiting.length} />`}
-    ${running.length > 0 && html`<section><h2>Running</h2><ul class="rows">${running.map(
-      (job) => html`<li class="row run-row" key=${job.id} data-row=${job.id}><${State} of="running" bare /><${JobName} job=${job} />
+    ${
+      running.length > 0 &&
+      html`<section><h2>Running</h2><ul class="rows">${running.map(
+        (job) => html`<li class="row run-row" key=${job.id} data-row=${job.id}><${State} of="running" bare /><${JobName} job=${job} />
         <${Progress} done=${job.files_done} bad=${job.files_bad} total=${job.files_total} />
         <span class="num">${job.files_total > 0 ? `${job.files_done}/${job.files_total}` : 'preparing'}${job.files_bad > 0 ? html` <span class="is-failed">${job.files_bad} failed</span>` : ''}</span>
         <span class="num faint">${data.ends.get(job.id) ? `ends about ${clock(data.ends.get(job.id))}` : ''}</span></li>`,
-    )}</ul></section>`}
-    ${waiting.length > 0 && html`<section><h2>Waiting</h2><ul class="rows">${waiting.map(
-      (job) => html`<li class="row wait-row" key=${job.id} data-row=${job.id}><${State} of="queued" bare /><${JobName} job=${job} />
+      )}</ul></section>`
+    }
+    ${
+      waiting.length > 0 &&
+      html`<section><h2>Waiting</h2><ul class="rows">${waiting.map(
+        (job) => html`<li class="row wait-row" key=${job.id} data-row=${job.id}><${State} of="queued" bare /><${JobName} job=${job} />
         <span class="reason">${reasons.get(job.id) ? `waits ${reasons.get(job.id)}` : ''}</span><span class="faint"><${Ago} at=${job.submitted} now=${now} /></span></li>`,
-    )}</ul></section>`}
+      )}</ul></section>`
+    }
     ${data.drones.length > 0 && html`<section><h2>Drones</h2><ul class="drones">${[...drones, ...away].map((drone) => html`<${Drone} key=${drone.id} ctx=${ctx} drone=${drone} reload=${reload} />`)}</ul></section>`}
     <section><h2>Newest jobs</h2>${data.recent.length ? html`<ul class="rows">${data.recent.map((job) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} />`)}</ul>` : html`<${NoJob} />`}</section>
   </div>`;

@@ -1,13 +1,13 @@
 // One job: did it pass, will it, when; what failed and what does it say; and every line.
 
-import { html, useEffect, useRef, useState } from '../components/html.js';
 import { Honeycomb } from '../components/honeycomb.js';
 import { useKeys, useLoad, useNow, useRedraw, useThrottled } from '../components/hooks.js';
+import { html, useEffect, useRef, useState } from '../components/html.js';
 import { Log } from '../components/log.js';
 import { Action, Ago, Failed, Notice, Skeleton, State } from '../components/parts.js';
 import { authorOf, clock, duration, number, plural, refOf, shortId, titleOf } from '../lib/format.js';
 import { address, jobPath, projectPath } from '../lib/router.js';
-import { PHASES, emptyJob, failures, job as take, tally } from '../lib/store.js';
+import { emptyJob, failures, PHASES, job as take, tally } from '../lib/store.js';
 
 const FINAL = new Set(['passed', 'failed', 'errored', 'cancelled']);
 /** Events after which the header's row is asked for again. */
@@ -35,7 +35,7 @@ export function Job({ ctx, place }) {
     });
   }, [id, known]);
   useEffect(() => {
-    const changed = (message) => message.type === 'jobs:changed' ? message.args[0]?.id === id && refresh() : redraw();
+    const changed = (message) => (message.type === 'jobs:changed' ? message.args[0]?.id === id && refresh() : redraw());
     ctx.listeners.add(changed);
     return () => ctx.listeners.delete(changed);
   }, [id]);
@@ -84,7 +84,10 @@ function Head({ ctx, job, state, now, running, again, reload }) {
   const wall = job.started == null ? null : (job.finished ?? now) - job.started;
   const end = job.now?.expected_end;
   const facts = [
-    total > 0 && (bad > 0 ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>` : html`<b>${number(done)} of ${plural(total, 'file')}</b>`),
+    total > 0 &&
+      (bad > 0
+        ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>`
+        : html`<b>${number(done)} of ${plural(total, 'file')}</b>`),
     bad > 0 && done < total && `${number(done)} done`,
     sum.running > 0 && `${number(sum.running)} running`,
     sum.flaky > 0 && html`<span class="is-flaky">${number(sum.flaky)} flaky</span>`,
@@ -104,9 +107,11 @@ function Head({ ctx, job, state, now, running, again, reload }) {
     <p class="crumbs"><a href="/jobs">Jobs</a> / <a href=${projectPath(job.project)}>${job.project}</a> / <span class="mono" title=${job.id}>${shortId(job.id)}</span></p>
     <div class="title"><h1><${State} of=${job.state} /> ${titleOf(job) || job.project}</h1>
       <div class="actions">
-        ${running
-          ? html`<${Action} kind="danger" run=${cancel}>${asked ? 'Cancelling' : 'Cancel'}<//>`
-          : html`${bad > 0 && html`<${Action} kind="main" run=${() => again(true)} title="Only the files that failed (r)">Rerun failed<//>`}<${Action} run=${() => again(false)}>Rerun<//>`}
+        ${
+          running
+            ? html`<${Action} kind="danger" run=${cancel}>${asked ? 'Cancelling' : 'Cancel'}<//>`
+            : html`${bad > 0 && html`<${Action} kind="main" run=${() => again(true)} title="Only the files that failed (r)">Rerun failed<//>`}<${Action} run=${() => again(false)}>Rerun<//>`
+        }
       </div></div>
     <p class="facts"><a href=${projectPath(job.project)}>${job.project}</a>${refOf(job) && html` · <span class="mono">${refOf(job)}</span>`}
       ${authorOf(job) && html` · ${authorOf(job)}`} · ${job.trigger.type} · <${Ago} at=${job.submitted} now=${now} />
@@ -146,7 +151,9 @@ function Files({ id, state, now, nameOf }) {
     key: file.path,
     state: stateOf(file),
     weight: file.result ? Math.sqrt(file.result.duration / longest) : 1,
-    title: [file.path, stateOf(file), file.result && duration(file.result.duration), file.drone && `on ${nameOf(file.drone)}`].filter(Boolean).join(' · '),
+    title: [file.path, stateOf(file), file.result && duration(file.result.duration), file.drone && `on ${nameOf(file.drone)}`]
+      .filter(Boolean)
+      .join(' · '),
     href: file.num == null ? null : address(jobPath(id), { cmd: file.num }),
   }));
   return html`<section class="files" ref=${box}>${
@@ -175,11 +182,14 @@ function Failures({ id, bad, nameOf }) {
           <p>${file.outcome === 'failed' ? `Ended with exit code ${file.result.exit ?? 'unknown'}.` : file.outcome === 'timedout' ? 'It was stopped at its time limit.' : 'Its process died, or its drone was lost, too often.'}</p>
           ${stderr && html`<pre tabindex="0">${stderr}</pre>`}</div>`;
       }
-      return cases.slice(0, 50).map(
-        (one, i) => html`<div class="failure" key=${`${file.path} ${i}`} tabindex="-1"><div class="what"><${State} of=${one.outcome} bare /> <b class="mono">${file.path}</b> <span class="mono">${one.name}</span> ${
-          one.duration != null && html`<span class="num">${duration(one.duration)}</span> `
-        }${where}</div>${one.message && html`<pre tabindex="0">${one.message}</pre>`}</div>`,
-      );
+      return cases
+        .slice(0, 50)
+        .map(
+          (one, i) =>
+            html`<div class="failure" key=${`${file.path} ${i}`} tabindex="-1"><div class="what"><${State} of=${one.outcome} bare /> <b class="mono">${file.path}</b> <span class="mono">${one.name}</span> ${
+              one.duration != null && html`<span class="num">${duration(one.duration)}</span> `
+            }${where}</div>${one.message && html`<pre tabindex="0">${one.message}</pre>`}</div>`,
+        );
     })}
     ${bad.length > 200 && html`<p class="faint">The first 200 of ${number(bad.length)} files.</p>`}
   </section>`;

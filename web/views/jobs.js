@@ -1,7 +1,7 @@
 // All jobs, newest first, live. The filters stand in the address.
 
-import { html, useEffect, useRef, useState } from '../components/html.js';
 import { useLoad, useNow, useThrottled } from '../components/hooks.js';
+import { html, useEffect, useRef, useState } from '../components/html.js';
 import { Failed, JobRow, Notice, Skeleton, useRows } from '../components/parts.js';
 import { address } from '../lib/router.js';
 import { NoJob } from './fleet.js';
@@ -31,7 +31,10 @@ export function Jobs({ ctx, place }) {
     const changed = (message) => message.type === 'jobs:changed' && refresh();
     ctx.listeners.add(changed);
     const stop = ctx.live.watch((state) => state === 'open' && refresh());
-    return () => (ctx.listeners.delete(changed), stop());
+    return () => {
+      ctx.listeners.delete(changed);
+      stop();
+    };
   }, []);
   const set = (name, value) => ctx.go(address('/jobs', { ...filter, [name]: value }), true);
   const pages = older.key === key ? older : { key, jobs: [], next: undefined };

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useState } from '../components/html.js';
 import { Notice } from '../components/parts.js';
-import { jobPath } from '../lib/router.js';
 import { jobOf } from '../lib/new-job.js';
+import { jobPath } from '../lib/router.js';
 
 export function NewJob({ ctx }) {
   const [error, setError] = useState(null);
@@ -23,7 +23,8 @@ export function NewJob({ ctx }) {
       setBusy(false);
     }
   };
-  const field = (name, label, hint, more = {}) => html`<label>${label}<input name=${name} placeholder=${hint} autocomplete="off" spellcheck=${false} ...${more} /></label>`;
+  const field = (name, label, hint, more = {}) =>
+    html`<label>${label}<input name=${name} placeholder=${hint} autocomplete="off" spellcheck=${false} ...${more} /></label>`;
   return html`<section class="narrow"><h1>New job</h1>
     <form class="fields" onSubmit=${submit}>
       ${field('project', 'Project', 'owner/name', { required: true, pattern: '\\S+/\\S+', title: 'owner/name' })}

@@ -1,7 +1,7 @@
 // Projects and one project's past: is it getting better, what is slow, what is flaky.
 
-import { html, useEffect } from '../components/html.js';
 import { useLoad, useNow, useThrottled } from '../components/hooks.js';
+import { html, useEffect } from '../components/html.js';
 import { Ago, Failed, JobRow, Skeleton, State } from '../components/parts.js';
 import { duration, number, plural } from '../lib/format.js';
 import { address, jobPath, projectPath } from '../lib/router.js';
@@ -18,10 +18,16 @@ export function Projects({ ctx }) {
   if (error) return html`<${Failed} error=${error} retry=${reload} />`;
   if (!data) return html`<${Skeleton} rows="5" />`;
   const projects = Array.isArray(data) ? data : (data.projects ?? []);
-  return html`<h1>Projects</h1>${projects.length ? html`<ul class="rows">${projects.map(
-    (project) => html`<li class="row project-row" key=${project.project}>${project.last_state && html`<${State} of=${project.last_state} bare />`}<a href=${projectPath(project.project)}><b>${project.project}</b></a>
+  return html`<h1>Projects</h1>${
+    projects.length
+      ? html`<ul class="rows">${projects.map(
+          (
+            project,
+          ) => html`<li class="row project-row" key=${project.project}>${project.last_state && html`<${State} of=${project.last_state} bare />`}<a href=${projectPath(project.project)}><b>${project.project}</b></a>
       <span class="num">${plural(project.jobs, 'job')}</span><span class="faint">${project.last_submitted && html`<${Ago} at=${project.last_submitted} now=${now} />`}</span></li>`,
-  )}</ul>` : html`<${NoJob} />`}`;
+        )}</ul>`
+      : html`<${NoJob} />`
+  }`;
 }
 
 export function Project({ ctx, place }) {
@@ -46,9 +52,16 @@ export function Project({ ctx, place }) {
     <p class="facts num">${plural(data.project.jobs, 'job')} · ${plural(files.length, 'file')} known · ${number(shaky.length)} flaky · <a href=${address('/jobs', { project: name })}>all its jobs</a></p>
     <${Trend} jobs=${data.jobs} />
     <section><h2>Newest jobs</h2><ul class="rows">${data.jobs.slice(0, 15).map((job) => html`<${JobRow} key=${job.id} job=${{ ...job, ...ctx.lists.jobs.get(job.id) }} now=${now} />`)}</ul></section>
-    ${files.length > 0 && html`<section><h2>Files, slowest first</h2><table><thead><tr><th>File</th><th class="right">Usual time</th><th class="right">Runs</th><th class="right">Failed</th><th class="right">Flaky</th><th>Last</th></tr></thead>
-      <tbody>${files.slice(0, 500).map((file) => html`<tr key=${file.path}><td class="mono">${file.path}</td><td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
-        <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td><td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td><td>${file.failed ? html`<${State} of="failed" />` : ''} <${Ago} at=${file.last} now=${now} /></td></tr>`)}</tbody></table></section>`}`;
+    ${
+      files.length > 0 &&
+      html`<section><h2>Files, slowest first</h2><table><thead><tr><th>File</th><th class="right">Usual time</th><th class="right">Runs</th><th class="right">Failed</th><th class="right">Flaky</th><th>Last</th></tr></thead>
+      <tbody>${files.slice(0, 500).map(
+        (
+          file,
+        ) => html`<tr key=${file.path}><td class="mono">${file.path}</td><td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
+        <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td><td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td><td>${file.failed ? html`<${State} of="failed" />` : ''} <${Ago} at=${file.last} now=${now} /></td></tr>`,
+      )}</tbody></table></section>`
+    }`;
 }
 
 /** The last jobs as bars, oldest first: height is wall time, colour and a notch are the state. */

@@ -17,7 +17,8 @@ use std::fmt::Write;
 #[derive(RustEmbed)]
 #[folder = "../web"]
 #[exclude = "tests/*"]
-#[exclude = "package.json"]
+#[exclude = "*.json"]
+#[exclude = "*.d.ts"]
 struct Web;
 
 const INDEX: &str = "index.html";

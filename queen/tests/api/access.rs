@@ -216,8 +216,11 @@ async fn the_page_is_served_with_its_tag() {
     let again = queen.send(Request::new("GET", "/").header("if-none-match", &tag)).await;
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     for hidden in [
-        "/tests/e2e/package.json",
+        "/tests/package.json",
         "/package.json",
+        "/biome.json",
+        "/tsconfig.json",
+        "/types.d.ts",
         "/..%2fCargo.toml",
         "/../Cargo.toml",
     ] {

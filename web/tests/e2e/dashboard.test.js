@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { World, root, screenshots, until } from './programs.js';
+import { root, screenshots, until, World } from './programs.js';
 
 const world = new World();
 let page;
@@ -191,7 +191,13 @@ step('keys lead through the page', async () => {
 step('every view fits a narrow dark screen', async () => {
   const small = await world.page({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
   const { jobs } = await world.api('/jobs?state=failed');
-  for (const [name, path] of Object.entries({ fleet: '/', jobs: '/jobs', job: `/jobs/${jobs[0].id}`, project: `/projects/${jobs[0].project}`, new: '/new' })) {
+  for (const [name, path] of Object.entries({
+    fleet: '/',
+    jobs: '/jobs',
+    job: `/jobs/${jobs[0].id}`,
+    project: `/projects/${jobs[0].project}`,
+    new: '/new',
+  })) {
     await small.goto(world.url + path);
     await small.locator('h1').waitFor();
     const over = await small.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -218,7 +224,9 @@ step('with tokens, one signs in', async () => {
     await visitor.getByRole('button', { name: 'Sign in' }).click();
     await visitor.locator('h1.sum').waitFor();
     assert.equal(await visitor.locator('.reconnecting').count(), 0);
-    await until('the live connection to be let in', () => visitor.evaluate(() => document.querySelector('main') && !document.querySelector('.reconnecting')));
+    await until('the live connection to be let in', () =>
+      visitor.evaluate(() => document.querySelector('main') && !document.querySelector('.reconnecting')),
+    );
   } finally {
     await guarded.stop();
   }

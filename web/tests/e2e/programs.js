@@ -16,7 +16,16 @@ const target = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target');
 export const screenshots = join(target, 'screenshots');
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
@@ -64,7 +73,21 @@ export class World {
   }
 
   drone(name, capacity) {
-    return this.program('drone', ['start', '--queen', this.url, '--name', name, '--capacity', String(capacity), '--speed', '100', '--data', join(this.#home, name), '--grace', '1']);
+    return this.program('drone', [
+      'start',
+      '--queen',
+      this.url,
+      '--name',
+      name,
+      '--capacity',
+      String(capacity),
+      '--speed',
+      '100',
+      '--data',
+      join(this.#home, name),
+      '--grace',
+      '1',
+    ]);
   }
 
   /** `queen run` of a folder on the queen that runs. */
@@ -98,15 +121,22 @@ export class World {
     /** What went wrong in the page. */
     page.problems = [];
     page.on('pageerror', (error) => page.problems.push(String(error)));
-    page.on('dialog', (dialog) => (page.problems.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+    page.on('dialog', (dialog) => {
+      page.problems.push(`dialog: ${dialog.message()}`);
+      dialog.dismiss();
+    });
     page.on('console', (message) => {
-      if (message.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(message.text())) page.problems.push(message.text());
+      if (message.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(message.text()))
+        page.problems.push(message.text());
     });
     return page;
   }
 
   async api(path, body) {
-    const response = await fetch(`${this.url}/api/v1${path}`, body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    const response = await fetch(
+      `${this.url}/api/v1${path}`,
+      body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+    );
     return response.json();
   }
 
