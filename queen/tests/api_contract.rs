@@ -9,8 +9,12 @@ mod access;
 mod errors;
 #[path = "api/live.rs"]
 mod live;
+#[path = "api/page.rs"]
+mod page;
 #[path = "api/rest.rs"]
 mod rest;
+#[path = "api/session.rs"]
+mod session;
 #[path = "api/streams.rs"]
 mod streams;
 

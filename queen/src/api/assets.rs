@@ -1,11 +1,10 @@
 //! The page's own files, out of the program itself (a debug build reads them from the disk).
 //!
 //! Owns what a browser may do with them: only scripts and styles of the queen run, nothing inline but what
-//! `index.html` holds at its making, known by hash. Knows nothing of the API.
+//! `index.html` holds at its making, known by hash. Knows nothing of the API. Read next: `packed.rs`.
 
-use super::error::ApiError;
+use super::{error::ApiError, packed::Coding};
 use axum::{
-    body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -38,7 +37,7 @@ pub async fn serve(uri: Uri, headers: HeaderMap) -> Response {
         path
     };
     match file(name) {
-        Some(file) => answer(name, &file, &headers),
+        Some(file) => answer(name, file, &headers).await,
         None if name == INDEX => ApiError::not_found(
             "this queen was built without its page: the API is at /api/v1, its addresses at /api/v1/openapi.json",
         )
@@ -52,18 +51,35 @@ fn file(name: &str) -> Option<EmbeddedFile> {
     if name.contains("..") { None } else { Web::get(name) }
 }
 
-fn answer(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {
+async fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let kind = content_type(name, &file).to_owned();
+    let hash = file.metadata.sha256_hash();
+    let coding = if is_text(&kind) {
+        Coding::wanted(headers)
+    } else {
+        Coding::Plain
+    };
+    let policy = policy(name, &file.data);
+    // Each form of a file has a tag of its own.
     let mut tag = String::from("\"");
-    for byte in &file.metadata.sha256_hash()[..16] {
+    for byte in &hash[..16] {
         // Writing to a String does not fail.
         let _ = write!(tag, "{byte:02x}");
     }
+    tag.push_str(coding.suffix());
     tag.push('"');
     let mut response = if matches(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Body::from(file.data.clone().into_owned()).into_response()
+        match coding.pack(name, hash, file.data).await {
+            Ok(bytes) => bytes.into_response(),
+            Err(error) => {
+                tracing::error!(%error, name, "a file of the page could not be packed");
+                return ApiError::panicked().into_response();
+            }
+        }
     };
+    let changed = response.status() == StatusCode::OK;
     let own = response.headers_mut();
     let mut set = |key, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -71,11 +87,20 @@ fn answer(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response {
         }
     };
     set(header::ETAG, &tag);
+    set(header::VARY, "accept-encoding");
     // A newer queen brings newer files under the same names.
     set(header::CACHE_CONTROL, "no-cache");
-    set(header::CONTENT_TYPE, content_type(name, file));
-    set(header::CONTENT_SECURITY_POLICY, &policy(name, &file.data));
+    set(header::CONTENT_TYPE, &kind);
+    set(header::CONTENT_SECURITY_POLICY, &policy);
+    if let Some(word) = coding.word().filter(|_| changed) {
+        set(header::CONTENT_ENCODING, word);
+    }
     response
+}
+
+/// Pictures and fonts are packed already, all but those that are text.
+fn is_text(kind: &str) -> bool {
+    kind.starts_with("text/") || kind.contains("json") || kind.contains("xml")
 }
 
 fn content_type<'a>(name: &str, file: &'a EmbeddedFile) -> &'a str {
@@ -106,7 +131,7 @@ fn policy(name: &str, data: &[u8]) -> String {
         .map(|script| format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(script.as_bytes()))))
         .collect();
     format!(
-        "default-src 'none'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data: https:; font-src 'self'; \
+        "default-src 'none'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data:; font-src 'self'; \
          connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }

@@ -1,10 +1,18 @@
 //! Who asks, and whether they may: tokens, roles, and the checks that keep web pages away from an open queen.
 //!
 //! One layer in front of everything; what it does not know needs the most rights. It knows addresses, not handlers.
-//! Read next: `tokens.rs`.
+//! Read next: `tokens.rs`, `session.rs` (a browser's cookie).
 
-use super::{error::ApiError, tokens};
-use crate::{app::Context, config::Config, store::AccessRole};
+use super::{
+    error::ApiError,
+    session::{self, Session},
+    tokens,
+};
+use crate::{
+    app::Context,
+    config::Config,
+    store::{AccessRole, AccessToken},
+};
 use axum::{
     extract::{Request, State},
     http::{
@@ -37,6 +45,8 @@ pub enum Need {
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// Somebody without a token, where nothing is demanded.
+    Nobody,
     /// Somebody on this machine, while the queen is open to it.
     Open,
     /// The holder of a token.
@@ -47,7 +57,11 @@ impl Access {
     /// True if this one may do what needs `need`.
     #[must_use]
     pub fn may(self, need: Need) -> bool {
-        let Self::Token(role) = self else { return true };
+        let role = match self {
+            Self::Nobody => return need == Need::Nothing,
+            Self::Open => return true,
+            Self::Token(role) => role,
+        };
         match need {
             Need::Nothing => true,
             Need::Drone => matches!(role, AccessRole::Drone | AccessRole::Admin),
@@ -63,10 +77,10 @@ impl Access {
         if self.may(need) {
             return Ok(());
         }
-        let has = match self {
-            Self::Token(role) => tokens::word(role),
-            Self::Open => "open",
+        let Self::Token(role) = self else {
+            return Err(no_token());
         };
+        let has = tokens::word(role);
         let wanted = match need {
             Need::Drone => "drone",
             Need::Trigger => "trigger or admin",
@@ -103,6 +117,8 @@ pub fn need(method: &Method, path: &str, query: &str) -> Need {
     };
     match rest.strip_prefix("v1").unwrap_or_default() {
         "/openapi.json" if safe => Need::Nothing,
+        // Who signs in has nothing to show yet.
+        "/session" => Need::Nothing,
         "/drone" => Need::Drone,
         tokens if tokens == "/tokens" || tokens.starts_with("/tokens/") => Need::Admin,
         jobs if !safe && (jobs == "/jobs" || jobs.starts_with("/jobs/")) => Need::Trigger,
@@ -111,12 +127,17 @@ pub fn need(method: &Method, path: &str, query: &str) -> Need {
     }
 }
 
-/// The layer: finds out who asks and refuses what they may not do. Handlers find [`Access`] in the extensions.
+/// The layer: finds out who asks and refuses what they may not do. Handlers find [`Access`] in the extensions, and the
+/// [`AccessToken`] if there is one.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match admit(&context, &parts).await {
-        Ok(access) => {
+    let mut stale = false;
+    let mut response = match admit(&context, &parts, &mut stale).await {
+        Ok((access, token)) => {
             parts.extensions.insert(access);
+            if let Some(token) = token {
+                parts.extensions.insert(token);
+            }
             next.run(Request::from_parts(parts, body)).await
         }
         Err(refusal) => {
@@ -132,39 +153,57 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
             }
             response
         }
+    };
+    if stale && !response.headers().contains_key(header::SET_COOKIE) {
+        response.headers_mut().insert(header::SET_COOKIE, session::cleared());
     }
+    response
 }
 
-async fn admit(context: &Context, parts: &Parts) -> Result<Access, ApiError> {
+/// Who asks, with their token; `stale` says whether they came with a cookie that is good for nothing any more.
+async fn admit(context: &Context, parts: &Parts, stale: &mut bool) -> Result<(Access, Option<AccessToken>), ApiError> {
     let Parts {
         method, headers, uri, ..
     } = parts;
     let need = need(method, uri.path(), uri.query().unwrap_or_default());
     if matches!(uri.path(), "/healthz" | "/readyz") && method.is_safe() {
-        return Ok(Access::Token(AccessRole::Read));
+        return Ok((Access::Nobody, None));
     }
-    if !method.is_safe() || headers.contains_key(header::UPGRADE) {
-        check_origin(&context.config, headers)?;
-    }
-    let access = match presented(headers)? {
-        Some(token) => {
-            let known = context.store.token(tokens::hash(&token)).await?;
-            Access::Token(known.ok_or_else(wrong_token)?.role)
-        }
+    let acts = !method.is_safe() || headers.contains_key(header::UPGRADE);
+    let own_page = acts && check_origin(&context.config, headers)?;
+    let mut refusal = no_token();
+    let token = match presented(headers)? {
+        Some(value) => Some(
+            context
+                .store
+                .token(tokens::hash(&value))
+                .await?
+                .ok_or_else(wrong_token)?,
+        ),
+        None => match session::of(&*context.store, headers, session::now()).await? {
+            Session::None => None,
+            // The browser sends its cookie whoever asks it to: what changes anything, the queen's own page must ask for.
+            Session::Of(_) if acts && !own_page => return Err(no_proof()),
+            Session::Of(token) => Some(token),
+            Session::Stale(why) => {
+                // Cookies know no ports: on an open queen it may be the one of another queen of this machine.
+                *stale = !is_open(&context.config);
+                refusal = unauthorized(why);
+                None
+            }
+        },
+    };
+    let access = match &token {
+        Some(token) => Access::Token(token.role),
         None if is_open(&context.config) => {
             check_host(&context.config, headers)?;
             Access::Open
         }
-        None if need == Need::Nothing => return Ok(Access::Token(AccessRole::Drone)),
-        None => {
-            return Err(unauthorized(
-                "this queen demands a token: send the header \"Authorization: Bearer TOKEN\" \
-                 (QUEEN_TOKEN or DRONE_TOKEN in the environment of the programs)",
-            ));
-        }
+        None if need == Need::Nothing => Access::Nobody,
+        None => return Err(refusal),
     };
     access.check(need)?;
-    Ok(access)
+    Ok((access, token))
 }
 
 /// True if requests from this machine need no token.
@@ -176,7 +215,23 @@ fn unauthorized(message: &str) -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
 }
 
-fn wrong_token() -> ApiError {
+fn no_token() -> ApiError {
+    unauthorized(
+        "this queen demands a token: sign in on its page, or send the header \"Authorization: Bearer TOKEN\" \
+         (QUEEN_TOKEN or DRONE_TOKEN in the environment of the programs)",
+    )
+}
+
+fn no_proof() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "bad-origin",
+        "with the session's cookie only the queen's own page may do this, and nothing says that it was its page: \
+         the header Origin must equal Host, or Sec-Fetch-Site be same-origin; a program sends a token instead",
+    )
+}
+
+pub(super) fn wrong_token() -> ApiError {
     unauthorized(
         "this queen does not know the token: it is mistyped, revoked or of another queen; \
          an admin makes a new one with `queen token add`",
@@ -245,10 +300,20 @@ fn check_host(config: &Config, headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// A page of another site must neither change anything nor listen.
-fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), ApiError> {
+/// A page of another site must neither change anything nor listen. True if the browser says that it was the queen's own
+/// page; a program says nothing.
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<bool, ApiError> {
+    // No script can set this header, and a proxy that changes Host leaves it alone.
+    let site = text(headers, HeaderName::from_static("sec-fetch-site"));
+    if site == Some("same-origin") {
+        return Ok(true);
+    }
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return Ok(());
+        // "none" is somebody who typed the address.
+        return match site {
+            None | Some("none") => Ok(false),
+            Some(_) => Err(bad_origin("another site")),
+        };
     };
     let origin = origin.to_str().unwrap_or_default();
     let host = text(headers, header::HOST).unwrap_or_default();
@@ -257,13 +322,17 @@ fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), ApiError> {
         .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !host.is_empty() && rest == host);
     let public = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     if same || public.is_some_and(|url| url.origin().ascii_serialization() == origin) {
-        return Ok(());
+        return Ok(true);
     }
-    Err(ApiError::new(
+    Err(bad_origin(&format!("{origin:?}")))
+}
+
+fn bad_origin(who: &str) -> ApiError {
+    ApiError::new(
         StatusCode::FORBIDDEN,
         "bad-origin",
-        format!("a page of {origin:?} may not do this: open the queen's own page, or call the API from a program"),
-    ))
+        format!("a page of {who} may not do this: open the queen's own page, or call the API from a program"),
+    )
 }
 
 /// The name or address of a Host header, without its port.

@@ -53,6 +53,9 @@ fn every_address_demands_what_it_should() {
             "service=git-upload-pack",
             Need::Trigger,
         ),
+        ("POST", "/api/v1/session", "", Need::Nothing),
+        ("DELETE", "/api/v1/session", "", Need::Nothing),
+        ("POST", "/api/v1/session/x", "", Need::Admin),
         ("GET", "/api/v2/jobs", "", Need::Read),
         ("PATCH", "/api/v2/jobs", "", Need::Admin),
     ] {
@@ -75,6 +78,7 @@ fn roles_include_those_below_them_and_drones_stand_alone() {
         Need::Drone,
     ];
     for (access, may) in [
+        (Access::Nobody, [true, false, false, false, false, false]),
         (Access::Open, [true; 6]),
         (Access::Token(Admin), [true; 6]),
         (Access::Token(Trigger), [true, true, true, true, false, false]),
@@ -137,9 +141,29 @@ fn only_pages_of_this_queen_may_change_anything() {
         ("localhost:1", "file://localhost:1", false),
     ] {
         let headers = headers(&[(header::HOST, host), (header::ORIGIN, origin)]);
-        assert_eq!(check_origin(&config, &headers).is_ok(), ok, "{origin} at {host}");
+        assert_eq!(
+            check_origin(&config, &headers).ok(),
+            ok.then_some(true),
+            "{origin} at {host}"
+        );
     }
-    assert!(check_origin(&config, &HeaderMap::new()).is_ok());
+    assert_eq!(check_origin(&config, &HeaderMap::new()), Ok(false), "a program");
+    for (site, origin, wanted) in [
+        ("same-origin", None, Some(true)),
+        ("same-origin", Some("http://behind.a.proxy"), Some(true)),
+        ("none", None, Some(false)),
+        ("same-site", None, None),
+        ("cross-site", None, None),
+        ("same-site", Some("http://localhost:2"), None),
+        ("cross-site", Some("https://ci.example.org"), Some(true)),
+    ] {
+        let mut all = vec![
+            (header::HOST, "localhost:1"),
+            (HeaderName::from_static("sec-fetch-site"), site),
+        ];
+        all.extend(origin.map(|origin| (header::ORIGIN, origin)));
+        assert_eq!(check_origin(&config, &headers(&all)).ok(), wanted, "{site} {origin:?}");
+    }
 }
 
 #[test]

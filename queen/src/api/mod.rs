@@ -17,9 +17,11 @@ mod log;
 pub mod metrics;
 mod openapi;
 mod output;
+mod packed;
 mod present;
 mod projects;
 mod rerun;
+mod session;
 mod sse;
 pub mod tokens;
 mod upgrade;
@@ -28,14 +30,18 @@ pub mod view;
 use crate::app::Context;
 use axum::{
     Router,
-    http::{HeaderValue, header},
+    http::{HeaderValue, header, header::HeaderName},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 use error::ApiError;
 use std::any::Any;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, DefaultPredicate, Predicate},
+    set_header::SetResponseHeaderLayer,
+};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -53,6 +59,7 @@ fn api() -> OpenApiRouter<Context> {
         .merge(drones::router())
         .merge(projects::router())
         .merge(tokens::router())
+        .merge(session::router())
 }
 
 /// The OpenAPI document.
@@ -84,7 +91,7 @@ pub fn router(context: Context) -> Router {
         .method_not_allowed_fallback(ApiError::wrong_method)
         .fallback(ApiError::unknown_route)
         .layer(from_fn_with_state(context.clone(), auth::guard))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(packed::untagged)))
         // Packs are compressed already, and too large to be held up by compressing them again.
         .merge(repositories)
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -102,6 +109,14 @@ pub fn router(context: Context) -> Router {
         .layer(SetResponseHeaderLayer::overriding(
             header::REFERRER_POLICY,
             HeaderValue::from_static("no-referrer"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
         ))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn(metrics::count))

@@ -5,7 +5,7 @@ use axum::{Json, Router, routing::get};
 use std::sync::Arc;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
 /// What is not about single addresses.
@@ -16,20 +16,20 @@ use utoipa::{
         description = "Runs a repository's test suite across all your machines. Errors have the body `{\"error\", \"kind\"}`. \
             Live events come over the WebSocket `/api/v1/live` (subprotocol skep.live.v1) or as server-sent events."
     ),
-    security(("token" = [])),
-    modifiers(&Token)
+    security(("token" = []), ("session" = [])),
+    modifiers(&Schemes)
 )]
 pub(super) struct Document;
 
-struct Token;
+struct Schemes;
 
-impl Modify for Token {
+impl Modify for Schemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        document
-            .components
-            .get_or_insert_with(Default::default)
-            .add_security_scheme("token", SecurityScheme::Http(scheme));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let session = ApiKey::Cookie(ApiKeyValue::new(super::session::COOKIE));
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(session));
     }
 }
 

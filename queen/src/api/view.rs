@@ -291,6 +291,29 @@ pub struct NewToken {
     pub token: String,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SessionView {
+    /// `admin`, `trigger`, `read`, `drone`, or `open` where no token is needed; null for somebody who has to sign in.
+    pub role: Option<String>,
+    /// What the token is for, in its maker's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// They have a token or a session.
+    pub signed_in: bool,
+    /// Of `read`, `submit`, `cancel`, `rerun`, `drain` and `tokens` what they may do.
+    pub may: Vec<String>,
+}
+
+/// The answer to a sign-in.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SignedIn {
+    /// `admin`, `trigger` or `read`.
+    pub role: String,
+    /// What the token is for, in its maker's words.
+    pub name: String,
+}
+
 /// Every error of the API.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErrorView {

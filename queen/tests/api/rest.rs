@@ -258,6 +258,7 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
     assert_eq!(
         addresses,
         [
+            "DELETE /api/v1/session",
             "DELETE /api/v1/tokens/{id}",
             "GET /api/v1/drones",
             "GET /api/v1/drones/{id}",
@@ -272,11 +273,13 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
             "GET /api/v1/projects/{project}",
             "GET /api/v1/projects/{project}/history",
             "GET /api/v1/queue",
+            "GET /api/v1/session",
             "GET /api/v1/tokens",
             "POST /api/v1/drones/{id}/drain",
             "POST /api/v1/jobs",
             "POST /api/v1/jobs/{id}/cancel",
             "POST /api/v1/jobs/{id}/rerun",
+            "POST /api/v1/session",
             "POST /api/v1/tokens",
         ]
     );

@@ -22,6 +22,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body as it came, packed or not.
+    pub bytes: Vec<u8>,
 }
 
 /// An answer whose body is still coming.
@@ -105,6 +107,7 @@ impl Request {
             status: stream.status,
             headers: stream.headers,
             body: String::from_utf8_lossy(&body).into_owned(),
+            bytes: body,
         }
     }
 }
