@@ -2,7 +2,7 @@
 //! come in here.
 
 use crate::{
-    api,
+    api::{self, LineCache},
     bus::Bus,
     config::Config,
     engine::{self, Engine},
@@ -56,6 +56,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// The address that people use, without a slash at the end.
     pub url: Arc<str>,
+    /// Where the lines are of the jobs that somebody looks at.
+    pub lines: LineCache,
     /// Where repositories that were handed over are kept.
     pub repositories: Repositories,
     /// Ends long-lived connections when the queen stops.
@@ -133,6 +135,7 @@ where
             engine,
             bus,
             store,
+            lines: LineCache::default(),
             repositories: Repositories::new(config.data.join("git")),
             config: Arc::new(config),
             url: url.trim_end_matches('/').into(),

@@ -7,6 +7,8 @@ mod harness;
 mod access;
 #[path = "api/errors.rs"]
 mod errors;
+#[path = "api/lines.rs"]
+mod lines;
 #[path = "api/live.rs"]
 mod live;
 #[path = "api/page.rs"]

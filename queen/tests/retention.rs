@@ -64,6 +64,7 @@ async fn a_log_that_is_gone_is_said_to_be_gone_and_results_stay() {
     for path in [
         "log".to_owned(),
         format!("log?num={num}"),
+        format!("log/lines?num={num}"),
         "events".into(),
         "junit.xml".into(),
         format!("files/{num}/cases"),

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use shared::job::BadJob;
+use shared::{JobId, Num, job::BadJob};
 
 /// A refusal. [`ErrorView`] is its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,14 @@ impl ApiError {
                 "the log of job {id} is kept no longer, it was removed on {day}: its results are still there, \
                  GET /api/v1/jobs/{id}/files has them; rerun the job to see its output again"
             ),
+        ))
+    }
+
+    /// The job has ended without such a command.
+    #[must_use]
+    pub fn no_command(id: &JobId, num: Num) -> Self {
+        Self::not_found(format!(
+            "job {id} has no command {num}: GET /api/v1/jobs/{id}/log has all that it ran"
         ))
     }
 

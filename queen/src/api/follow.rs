@@ -82,6 +82,15 @@ impl Follow {
         })
     }
 
+    /// How far the pieces before [`Piece::Live`] go; `None` if the place was lost at once.
+    #[must_use]
+    pub fn stored(&self) -> Option<Seq> {
+        match &self.stage {
+            Stage::Stored { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
     /// The next piece; `None` after the job's last event. Safe to drop half-way: what was not given is given again.
     pub async fn next(&mut self) -> Result<Option<Piece>, StoreError> {
         loop {

@@ -1,7 +1,22 @@
 //! A job's output as text: command after command, each under a header, however they ran side by side.
 //!
 //! One pass finds where each command begins and ends; then each is read from its own stretch of events. Nothing but
-//! that index is held in memory. Works on a running job with what is stored so far. Read next: `output.rs`.
+//! that index is held in memory. Works on a running job with what is stored so far. Read next: `output.rs`; below `log/` are its lines:
+//! `index.rs` for where they are, `lines.rs` and `search.rs` for what is asked of them.
+
+mod cache;
+mod count;
+mod hear;
+mod index;
+pub mod lines;
+#[cfg(test)]
+mod naive_tests;
+mod pick;
+mod style;
+
+pub use cache::{LineCache, Lines};
+pub use count::Count;
+pub use hear::{Heard, hear};
 
 use super::{
     error::{Answer, ApiError},
@@ -11,7 +26,7 @@ use super::{
     output::{self, Channel, Running},
     view::ErrorView,
 };
-use crate::app::Context;
+use crate::{app::Context, store::StoredJob};
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -21,7 +36,10 @@ use axum::{
 use futures_util::stream;
 use serde::Deserialize;
 use shared::{JobId, Num, Seq, protocol::JobEvent};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn router() -> OpenApiRouter<Context> {
@@ -94,6 +112,15 @@ async fn log(State(context): State<Context>, InJob(id): InJob, Query(query): Que
         Body::from_stream(stream::try_unfold(writer, Writer::next)),
     )
         .into_response())
+}
+
+/// The job and its line index, which goes as far as the job does; 410 if the log is kept no longer.
+async fn indexed(context: &Context, id: &JobId) -> Answer<(StoredJob, Arc<Lines>)> {
+    let job = jobs::find(context, id).await?;
+    ApiError::if_log_removed(&job).inspect_err(|_| context.lines.forget(id))?;
+    let lines = context.lines.of(&job);
+    lines.reach(&*context.store, id, job.last_seq).await?;
+    Ok((job, lines))
 }
 
 /// Where every command begins and ends, by number; output that belongs to none comes first.

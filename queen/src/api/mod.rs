@@ -36,6 +36,7 @@ use axum::{
     routing::{any, get},
 };
 use error::ApiError;
+pub use log::LineCache;
 use std::any::Any;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -55,6 +56,7 @@ fn api() -> OpenApiRouter<Context> {
         .merge(rerun::router())
         .merge(sse::router())
         .merge(log::router())
+        .merge(log::lines::router())
         .merge(junit::router())
         .merge(drones::router())
         .merge(projects::router())

@@ -1,7 +1,8 @@
 //! Reads a job's commands and their output back out of its recorded events.
 //!
 //! Owns the question "which command says this?"; the text itself passes through, window by window, and is never held
-//! as a whole. Read next: `log.rs` and `live/info.rs`, which use it.
+//! as a whole. Read next: `log.rs` and `live/info.rs`, which use it; `log/hear.rs` reads the same at sight, for what has
+//! to go over all of a long log.
 
 use super::follow::WINDOW;
 use crate::store::{Store, StoreError};
@@ -58,26 +59,42 @@ pub fn read(line: &str) -> Option<Seen> {
 }
 
 /// Commands that have begun and not ended, the latest last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Running(Vec<Num>);
 
 impl Running {
+    /// A command begins.
+    pub fn start(&mut self, num: Num) {
+        self.done(num);
+        self.0.push(num);
+    }
+
+    /// A command has ended.
+    pub fn done(&mut self, num: Num) {
+        self.0.retain(|running| *running != num);
+    }
+
+    /// Whose output it is that names no command.
+    #[must_use]
+    pub fn latest(&self) -> Option<Num> {
+        self.0.last().copied()
+    }
+
     /// Takes in an event; for output answers whose it is (`None`: no command runs) and what it says.
     pub fn follow<'e>(&mut self, event: &'e JobEvent) -> Option<(Option<Num>, Channel, &'e str)> {
         match event {
             JobEvent::CmdStart { num, .. } => {
-                self.0.retain(|running| running != num);
-                self.0.push(*num);
+                self.start(*num);
                 None
             }
             JobEvent::CmdDone { num, .. } => {
-                self.0.retain(|running| running != num);
+                self.done(*num);
                 None
             }
             JobEvent::CmdStdout { num, text, .. } => Some((Some(*num), Channel::Out, text)),
             JobEvent::CmdStderr { num, text, .. } => Some((Some(*num), Channel::Err, text)),
-            JobEvent::Stdout { text, .. } => Some((self.0.last().copied(), Channel::Out, text)),
-            JobEvent::Stderr { text, .. } => Some((self.0.last().copied(), Channel::Err, text)),
+            JobEvent::Stdout { text, .. } => Some((self.latest(), Channel::Out, text)),
+            JobEvent::Stderr { text, .. } => Some((self.latest(), Channel::Err, text)),
             _ => None,
         }
     }

@@ -65,6 +65,12 @@ impl Live {
         self.say("subscribe", json!([{"job": job, "from": from}])).await;
     }
 
+    /// The same with the past in outline.
+    pub async fn outline(&mut self, job: &str, from: u64) {
+        self.say("subscribe", json!([{"job": job, "from": from, "outline": true}]))
+            .await;
+    }
+
     /// The next message; `Err` with the reason when the queen has closed.
     pub async fn next(&mut self) -> Result<Value, String> {
         while self.waiting.is_empty() {

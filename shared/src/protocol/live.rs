@@ -1,7 +1,7 @@
 //! Between the queen and a browser: requests up, recorded events and a few words of the queen's own down.
 
 use super::messages;
-use crate::{JobId, Seq, Timestamp};
+use crate::{JobId, Num, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -16,6 +16,9 @@ pub enum Subscription {
         /// The first event wanted.
         #[serde(default)]
         from: u64,
+        /// What is stored comes in outline: [`LineCounts`] in place of output, and of cases the bad ones alone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        outline: bool,
     },
     /// Changes of a list.
     Topic {
@@ -92,4 +95,37 @@ pub struct Recorded<'a> {
     /// The args as they came.
     #[serde(borrow)]
     pub args: Vec<&'a RawValue>,
+}
+
+/// How many lines a command has, and the number of the line that is open on stdout and on stderr, 0 for none: `[num,
+/// lines, out, err]`. Lines count from 1 in the order in which they begin, on whichever stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LineCount(pub Num, pub u64, pub u64, pub u64);
+
+/// In outline, what stands in place of output: `{"seq", "at", "type": "job:lines", "args": [job, [count, …]]}` with each
+/// command that wrote since the last one. `seq` is the last event that it covers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LineCounts {
+    /// The last event of output.
+    pub seq: Seq,
+    /// When the queen received that.
+    pub at: Timestamp,
+    /// `job:lines`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The job and the counts.
+    pub args: (JobId, Vec<LineCount>),
+}
+
+impl LineCounts {
+    /// Puts one together.
+    #[must_use]
+    pub fn new(seq: Seq, at: Timestamp, job: JobId, counts: Vec<LineCount>) -> Self {
+        Self {
+            seq,
+            at,
+            kind: "job:lines".into(),
+            args: (job, counts),
+        }
+    }
 }

@@ -2,9 +2,10 @@
 //!
 //! One task owns the socket. Each subscription is a task of its own that hands batches to it through a short queue: a
 //! client that does not read fills the queue, its subscriptions stand still, lose their place on the bus and are told
-//! `lagged`. Nothing else ever waits for it. Read next: `subscribe.rs`, `request.rs`.
+//! `lagged`. Nothing else ever waits for it. Read next: `subscribe.rs`, `outline.rs`, `request.rs`.
 
 mod info;
+mod outline;
 mod request;
 mod subscribe;
 

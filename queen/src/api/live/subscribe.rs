@@ -2,7 +2,7 @@
 //!
 //! It waits for the socket's queue and for nothing else; whoever publishes never waits for it.
 
-use super::Batch;
+use super::{Batch, outline::Outline};
 use crate::{
     api::{
         error::ApiError,
@@ -48,7 +48,7 @@ impl Task {
     pub(super) async fn run(self, what: Subscription) {
         // A socket that is gone ends its subscriptions.
         let _ = match what {
-            Subscription::Job { job, from } => self.job(job, from).await,
+            Subscription::Job { job, from, outline } => self.job(job, from, outline).await,
             Subscription::Topic { topic, project } => self.topic(topic, project.as_deref()).await,
         };
     }
@@ -62,10 +62,17 @@ impl Task {
         self.queue.send(batch).await.map_err(|_| Gone)
     }
 
-    async fn job(&self, job: JobId, from: u64) -> Result<(), Gone> {
+    async fn job(&self, job: JobId, from: u64, outline: bool) -> Result<(), Gone> {
         let mut follow = match Follow::open(&self.context, &job, from).await {
             Ok(follow) => follow,
             Err(error) => return self.refuse(&error).await,
+        };
+        let mut outline = match (outline, follow.stored()) {
+            (true, Some(until)) => match Outline::open(&self.context, &job, from, until).await {
+                Ok(outline) => Some(outline),
+                Err(error) => return self.refuse(&error).await,
+            },
+            _ => None,
         };
         loop {
             let piece = match follow.next().await {
@@ -74,10 +81,17 @@ impl Task {
             };
             match piece {
                 Some(Piece::Events(events)) => {
-                    self.push(events.into_iter().map(|event| event.line).collect(), false)
-                        .await?;
+                    let lines = match &mut outline {
+                        Some(outline) => outline.take(events),
+                        None => events.into_iter().map(|event| event.line).collect(),
+                    };
+                    self.push(lines, false).await?;
                 }
-                Some(Piece::Live(seq)) => self.push(vec![live(&job, seq)], false).await?,
+                Some(Piece::Live(seq)) => {
+                    // From here on every event is told whole.
+                    outline = None;
+                    self.push(vec![live(&job, seq)], false).await?;
+                }
                 Some(Piece::Lagged(seq)) => {
                     let lagged = ToClient::Lagged { job, seq };
                     return self.push(vec![Batch::say(&lagged)], true).await;
