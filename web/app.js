@@ -1,39 +1,68 @@
 // The dashboard's beginning: builds the one context, shows the view that the address means. Read next: lib/router.js.
 
 import { Frame } from './components/frame.js';
-import { html, render, useEffect, useState } from './components/html.js';
-import { Notice } from './components/parts.js';
-import { api, token } from './lib/api.js';
+import { usePage } from './components/hooks.js';
+import { Component, html, render, useEffect, useState } from './components/html.js';
+import { Notice, Skeleton } from './components/parts.js';
+import { api } from './lib/api.js';
 import { Live } from './lib/live.js';
 import { match, start } from './lib/router.js';
 import { emptyLists, lists } from './lib/store.js';
-import { Fleet } from './views/fleet.js';
-import { Job } from './views/job.js';
-import { Jobs } from './views/jobs.js';
-import { NewJob } from './views/new-job.js';
-import { Project, Projects } from './views/project.js';
 
-const VIEWS = { fleet: Fleet, jobs: Jobs, job: Job, projects: Projects, project: Project, 'new-job': NewJob };
+/** A view's module is loaded when one first comes to it: `[load, its component's name]`. */
+const VIEWS = {
+  fleet: [() => import('./views/fleet.js'), 'Fleet'],
+  jobs: [() => import('./views/jobs.js'), 'Jobs'],
+  job: [() => import('./views/job.js'), 'Job'],
+  projects: [() => import('./views/projects.js'), 'Projects'],
+  project: [() => import('./views/project.js'), 'Project'],
+  'new-job': [() => import('./views/new-job.js'), 'NewJob'],
+  'sign-in': [() => import('./views/sign-in.js'), 'SignIn'],
+};
+const loaded = new Map();
 
-// A browser cannot give a WebSocket headers, so the token goes along as a subprotocol; the queen answers with the first.
-const live = new Live({ protocols: () => ['skep.live.v1', ...(token.get() ? [`skep.token.${token.get()}`] : [])] });
+/** The component of a view, now if it is there already. */
+async function load(view) {
+  const [module, name] = VIEWS[view];
+  const component = (await module())[name];
+  loaded.set(view, component);
+  return component;
+}
 
-let show = () => {};
+const live = new Live();
+/** Told of what concerns the whole page. */
+let page = { moved: (_place) => {}, session: (_session) => {} };
+
+/** @type {import('./types').Context} */
 const ctx = {
   api: guarded(api),
   live,
-  token,
   lists: emptyLists(),
-  /** Called after each change of `lists`. */
   listeners: new Set(),
+  session: null,
+  may: (what) => !ctx.session?.may || ctx.session.may.includes(what),
   go: () => {},
-  /** What people call a drone; its id until that is known. */
   droneName: (id) => ctx.lists.drones.get(id)?.name ?? id,
-  signIn: (value) => {
-    token.set(value);
+  signIn: async (token) => {
+    await api.signIn(token);
+    // Everything that was loaded, and the live connection, begin anew as somebody else.
     location.reload();
   },
+  signOut: async () => {
+    await api.signOut();
+    location.assign('/');
+  },
 };
+
+/** Who one is. A queen that cannot say is asked by whatever comes next; it refuses what one may not do. */
+async function whoAmI() {
+  try {
+    ctx.session = await api.session();
+  } catch {
+    return;
+  }
+  page.session({ ...ctx.session });
+}
 
 /** Hears of jobs and drones as long as the page is open. */
 function listen() {
@@ -47,41 +76,96 @@ function listen() {
     for (const drone of drones) take({ type: 'drone:changed', args: [drone] });
   };
   ctx.api.drones().then(known, () => {});
-  addEventListener('online', () => live.retry());
 }
 
 /** The API, with every refusal for want of a token shown as sign-in. */
 function guarded(calls) {
+  const refused = (error) => {
+    if (error.status === 401) page.session({ role: null, signed_in: false, may: [], why: error.message });
+    throw error;
+  };
   const wrap =
     (f) =>
-    async (...args) => {
-      try {
-        return await f(...args);
-      } catch (error) {
-        if (error.status === 401) show({ signedOut: error.message });
-        throw error;
-      }
-    };
-  return Object.fromEntries(Object.entries(calls).map(([name, f]) => [name, wrap(f)]));
+    (...args) =>
+      f(...args).catch(refused);
+  return /** @type {typeof calls} */ (Object.fromEntries(Object.entries(calls).map(([name, f]) => [name, wrap(f)])));
+}
+
+/** What keeps one broken view from taking the frame with it. */
+class Boundary extends Component {
+  state = { error: null };
+
+  componentDidCatch(error) {
+    this.setState({ error });
+    console.error(error);
+  }
+
+  render() {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    return html`<${Notice} kind="bad" title="This view broke">
+      ${String(error)} <button onClick=${() => location.reload()}>Load it again</button>
+    <//>`;
+  }
+}
+
+function NotFound() {
+  usePage('Not found');
+  return html`<h1>Nothing is here</h1>
+    <p>There is no page at this address. <a href="/">To the fleet</a> or <a href="/jobs">all jobs</a>.</p>`;
+}
+
+/** A view, or what stands in its place until its module is there. */
+function Loaded({ view, place }) {
+  const [, redraw] = useState(0);
+  const [error, setError] = useState(null);
+  const there = loaded.get(view);
+  const fetchIt = () => {
+    setError(null);
+    load(view).then(() => redraw((n) => n + 1), setError);
+  };
+  useEffect(() => {
+    if (!there) fetchIt();
+  }, [view]);
+  // The network came back, or the queen did.
+  useEffect(() => live.watch((state) => state === 'open' && !loaded.has(view) && fetchIt()), [view]);
+  if (there) return html`<${there} ctx=${ctx} place=${place} />`;
+  if (error) {
+    return html`<${Notice} kind="bad" title="This view could not be loaded">
+      The queen cannot be reached. <button onClick=${fetchIt}>Try again</button>
+    <//>`;
+  }
+  return html`<${Skeleton} rows="8" />`;
 }
 
 function App() {
   const [place, setPlace] = useState(match(location.href));
-  const [connection, setConnection] = useState(live.state);
-  const [signedOut, setSignedOut] = useState(null);
+  const [session, setSession] = useState(/** @type {any} */ (null));
   useEffect(() => {
-    show = ({ signedOut: message }) => setSignedOut(message);
-    ctx.go = start(setPlace);
-    const stop = live.watch(setConnection);
-    listen();
-    return stop;
+    page = { moved: setPlace, session: setSession };
+    ctx.go = start((next) => page.moved(next));
+    whoAmI().then(() => ctx.may('read') && listen());
+    // Whoever could not be asked at first is asked when there is a connection.
+    const stop = live.watch((state) => state === 'open' && !ctx.session && whoAmI());
+    const online = () => live.retry();
+    addEventListener('online', online);
+    return () => {
+      stop();
+      removeEventListener('online', online);
+    };
   }, []);
-  const View = VIEWS[place.view];
+  const out = session != null && session.role == null;
+  const view = out ? 'sign-in' : place.view;
   // Another job or project is another view: nothing of the last one stays.
-  const key = place.view + Object.values(place.params).join('/');
-  return html`<${Frame} ctx=${ctx} place=${place} connection=${connection} signedOut=${signedOut}>
-    ${View ? html`<${View} key=${key} ctx=${ctx} place=${place} />` : html`<${Notice} title="Nothing is here">There is no page at this address. <a href="/">To the fleet</a><//>`}
+  const key = view + Object.values(place.params).join('/');
+  const content = VIEWS[view] ? html`<${Loaded} key=${key} view=${view} place=${place} />` : html`<${NotFound} />`;
+  return html`<${Frame} ctx=${ctx} place=${place} session=${session} out=${out}>
+    <${Boundary} key=${`of ${key}`}>${content}<//>
   <//>`;
 }
 
-render(html`<${App} />`, document.getElementById('app'));
+// The view's module comes along with the rest of the page, not after it.
+const first = match(location.href).view;
+if (VIEWS[first]) load(first).catch(() => {});
+const root = document.getElementById('app');
+if (root) render(html`<${App} />`, root);

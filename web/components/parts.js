@@ -4,34 +4,7 @@ import * as format from '../lib/format.js';
 import { jobPath, projectPath } from '../lib/router.js';
 import { useKeys } from './hooks.js';
 import { html, useEffect, useRef, useState } from './html.js';
-
-/** Each state has a shape of its own beside its colour. */
-const SIGNS = {
-  queued: '◷',
-  running: '◐',
-  passed: '✓',
-  failed: '✕',
-  errored: '!',
-  cancelled: '⊘',
-  pending: '·',
-  flaky: '≈',
-  empty: '○',
-  timedout: '⧖',
-  crashed: '✕',
-  notrun: '–',
-  skipped: '–',
-  xfailed: '○',
-  xpassed: '≈',
-};
-const WORDS = { timedout: 'timed out', notrun: 'not run', xfailed: 'failed as expected', xpassed: 'passed unexpectedly' };
-
-/** A state as sign and, unless `bare`, word. */
-export function State({ of, bare = false }) {
-  const word = WORDS[of] ?? of;
-  return html`<span class=${`state is-${of}`} title=${word}><span class="sign" aria-hidden="true">${SIGNS[of] ?? '?'}</span>${
-    bare ? html`<span class="unseen">${word}</span>` : html` ${word}`
-  }</span>`;
-}
+import { State } from './state.js';
 
 /** How long ago, with the moment in the title. */
 export function Ago({ at, now }) {
@@ -40,14 +13,19 @@ export function Ago({ at, now }) {
 
 /** Something that went wrong, or is not there, and what to do. */
 export function Notice({ kind = 'plain', title, children }) {
-  return html`<div class=${`notice ${kind}`} role=${kind === 'bad' ? 'alert' : null}><strong>${title}</strong>${children && html`<div>${children}</div>`}</div>`;
+  return html`<div class=${`notice ${kind}`} role=${kind === 'bad' ? 'alert' : null}>
+    <strong>${title}</strong>${children && html`<div>${children}</div>`}
+  </div>`;
 }
 
 /** An error of the API in a place where data was to be. */
 export function Failed({ error, retry }) {
-  if (error.status === 404) return html`<${Notice} title="Not found">${error.message} · <a href="/jobs">all jobs</a><//>`;
+  if (error.status === 404) return html`<${Notice} title="Not found">${error.message} <a href="/jobs">All jobs</a><//>`;
   if (error.status === 403) return html`<${Notice} kind="bad" title="Not allowed">${error.message}<//>`;
-  return html`<${Notice} kind="bad" title="This could not be loaded">${error.message} ${retry && html`<button onClick=${retry}>Try again</button>`}<//>`;
+  if (error.status === 401) return html`<${Notice} title="Signed out">${error.message}<//>`;
+  return html`<${Notice} kind="bad" title=${error.status === 0 ? 'The queen cannot be reached' : 'This could not be loaded'}>
+    ${error.message} ${retry && html`<button onClick=${retry}>Try again</button>`}
+  <//>`;
 }
 
 /** A command with a button that copies it. */
@@ -77,13 +55,15 @@ export function Command({ children }) {
 
 /** Grey bars where rows will be. */
 export function Skeleton({ rows = 5 }) {
-  return html`<div class="skeleton" aria-busy="true" aria-label="Loading">${Array.from({ length: rows }, (_, i) => html`<div key=${i} />`)}</div>`;
+  const bars = Array.from({ length: Number(rows) }, (_, i) => html`<div key=${i} />`);
+  return html`<div class="skeleton" role="status" aria-label="Loading">${bars}</div>`;
 }
 
 /** Done out of total, with the bad part marked. */
 export function Progress({ done, bad, total }) {
   const percent = (n) => (total ? (100 * n) / total : 0);
-  return html`<span class="progress" role="progressbar" aria-valuemin="0" aria-valuemax=${total} aria-valuenow=${done}>
+  return html`<span class="progress" role="progressbar" aria-label="Files done" aria-valuemin="0" aria-valuemax=${total || 1}
+    aria-valuenow=${done}>
     <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
       <rect class="done" width=${percent(done)} height="8" /><rect class="bad" width=${percent(bad)} height="8" />
     </svg></span>`;
@@ -92,19 +72,32 @@ export function Progress({ done, bad, total }) {
 /** What a job is about: project, ref and message, linked. */
 export function JobName({ job }) {
   const title = format.titleOf(job);
-  return html`<a class="job-name" href=${jobPath(job.id)}><b>${job.project}</b> <span class="mono">${format.refOf(job)}</span>
-    ${title && html`<span class="faint"> ${title}</span>`}</a>`;
+  return html`<a class="job-name" href=${jobPath(job.id)}>
+    <b>${job.project}</b> <span class="mono">${format.refOf(job)}</span>${title && html` <span class="faint">${title}</span>`}
+  </a>`;
 }
 
+/** How many files are done, and how many of them are bad. */
+export function Counts({ job }) {
+  if (!job.files_total) return null;
+  return html`${format.number(job.files_done)}/${format.number(job.files_total)}${
+    job.files_bad > 0 && html` <span class="is-failed">${format.number(job.files_bad)} failed</span>`
+  }`;
+}
+
+/** By whom, and what caused it. */
+export const causeOf = (job) => [format.authorOf(job), job.trigger.type].filter(Boolean).join(' · ');
+
 /** The newest state of a job in one row of a list. */
-export function JobRow({ job, now }) {
+export function JobRow({ job, now, ...more }) {
   const took = job.started == null ? null : (job.finished ?? now) - job.started;
-  return html`<li class="row job-row" data-row=${job.id}>
+  const cause = causeOf(job);
+  return html`<li class="row job-row" data-row=${job.id} ...${more}>
     <${State} of=${job.state} bare />
     <${JobName} job=${job} />
-    <span class="counts num">${job.files_total > 0 && html`${job.files_done}/${job.files_total}${job.files_bad > 0 && html` <span class="is-failed">${job.files_bad} ✕</span>`}`}</span>
+    <span class="counts num"><${Counts} job=${job} /></span>
     <span class="num faint took">${took == null ? '' : format.duration(took)}</span>
-    <span class="faint who">${format.authorOf(job)}${format.authorOf(job) && ' · '}${job.trigger.type}</span>
+    <span class="faint who" title=${cause}>${cause}</span>
     <span class="faint when"><${Ago} at=${job.submitted} now=${now} /></span>
   </li>`;
 }
@@ -112,12 +105,9 @@ export function JobRow({ job, now }) {
 /** `j` and `k` move among the rows of `list`, enter opens the one that is marked. */
 export function useRows(list) {
   const step = (by) => {
-    const links = [...(list.current?.querySelectorAll('[data-row] a') ?? [])].filter(
-      (link, i, all) => all.findIndex((other) => other.closest('[data-row]') === link.closest('[data-row]')) === i,
-    );
+    const links = [...(list.current?.querySelectorAll('[data-row]') ?? [])].map((row) => row.querySelector('a')).filter(Boolean);
     const at = links.indexOf(document.activeElement);
-    const next = links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))];
-    next?.focus();
+    links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))]?.focus();
   };
   useKeys({ j: () => step(1), k: () => step(-1) });
 }
@@ -127,7 +117,12 @@ export function Action({ run, children, kind = '', title }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(null);
   const there = useRef(true);
-  useEffect(() => () => (there.current = false), []);
+  useEffect(
+    () => () => {
+      there.current = false;
+    },
+    [],
+  );
   const click = async () => {
     setBusy(true);
     setError(null);
@@ -143,4 +138,4 @@ export function Action({ run, children, kind = '', title }) {
   }</span>`;
 }
 
-export { jobPath, projectPath };
+export { jobPath, projectPath, State };

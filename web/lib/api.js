@@ -1,15 +1,13 @@
-// The REST API: each call answers JSON or throws an ApiError whose message says what to do. Knows the token.
-
-const TOKEN = 'skep-token';
-
-/** The token of this browser, or null. */
-export const token = {
-  get: () => localStorage.getItem(TOKEN),
-  set: (value) => (value ? localStorage.setItem(TOKEN, value) : localStorage.removeItem(TOKEN)),
-};
+// The REST API: each call answers JSON or throws an ApiError whose message says what to do. Who asks is known to the queen by
+// a cookie that no script can read. Read next: docs/api.md.
 
 /** An answer that was no success. `kind` is for programs: `unauthorized`, `not_found`, … */
 export class ApiError extends Error {
+  /**
+   * @param {number} status 0 if the queen could not be reached
+   * @param {string} kind
+   * @param {string} message
+   */
   constructor(status, kind, message) {
     super(message);
     this.status = status;
@@ -17,18 +15,25 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * @param {string} method
+ * @param {string} path below /api/v1
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ */
 async function call(method, path, body) {
+  /** @type {Record<string, string>} */
   const headers = { accept: 'application/json' };
   if (body !== undefined) headers['content-type'] = 'application/json';
-  const value = token.get();
-  if (value) headers.authorization = `Bearer ${value}`;
   let response;
+  let text;
   try {
     response = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    text = await response.text();
   } catch {
     throw new ApiError(0, 'unreachable', 'The queen cannot be reached. This page tries again by itself.');
   }
-  const text = await response.text();
+  /** @type {any} */
   let json = null;
   try {
     json = text ? JSON.parse(text) : null;
@@ -44,17 +49,27 @@ const query = (values) => {
   return text ? `?${text}` : '';
 };
 const part = encodeURIComponent;
+const projectAt = (name) => `/projects/${name.split('/').map(part).join('/')}`;
 
 export const api = {
+  session: () => call('GET', '/session'),
+  signIn: (token) => call('POST', '/session', { token }),
+  signOut: () => call('DELETE', '/session'),
   jobs: (filter = {}) => call('GET', `/jobs${query(filter)}`),
   job: (id) => call('GET', `/jobs/${part(id)}`),
   files: (id) => call('GET', `/jobs/${part(id)}/files`),
   submit: (job) => call('POST', '/jobs', job),
   cancel: (id, reason) => call('POST', `/jobs/${part(id)}/cancel`, { reason }),
   rerun: (id, failed) => call('POST', `/jobs/${part(id)}/rerun`, { failed }),
+  fleet: () => call('GET', '/fleet'),
   drones: () => call('GET', '/drones'),
   drain: (id, on) => call('POST', `/drones/${part(id)}/drain`, { on }),
   queue: () => call('GET', '/queue'),
   projects: () => call('GET', '/projects'),
-  project: (name) => call('GET', `/projects/${name.split('/').map(part).join('/')}`),
+  project: (name) => call('GET', projectAt(name)),
+  trend: (name, filter = {}) => call('GET', `${projectAt(name)}/trend${query(filter)}`),
+  history: (name, path) => call('GET', `${projectAt(name)}/history${query({ path })}`),
 };
+
+/** Where a project's badge is, for pages elsewhere. */
+export const badgePath = (name, branch = '') => `/api/v1${projectAt(name)}/badge.svg${query({ branch })}`;

@@ -1,5 +1,6 @@
 // Addresses and views: which view an address means, and how to go from one to the next without loading the page anew.
 
+/** @type {[RegExp, string, string[]][]} */
 const ROUTES = [
   [/^\/$/, 'fleet', []],
   [/^\/jobs\/?$/, 'jobs', []],
@@ -9,7 +10,11 @@ const ROUTES = [
   [/^\/new\/?$/, 'new-job', []],
 ];
 
-/** What an address means: `{ view, params, query, hash }`; the view of an unknown one is `not-found`. */
+/**
+ * What an address means; the view of an unknown one is `not-found`.
+ * @param {string} address
+ * @returns {import('../types').Place}
+ */
 export function match(address) {
   const url = new URL(address, 'http://local');
   const query = Object.fromEntries([...url.searchParams].filter(([, value]) => value !== ''));
@@ -39,23 +44,35 @@ function safeDecode(text) {
   }
 }
 
-/** Calls `show` with each place one comes to; links of this origin become steps. Answers `go(address, replace)`. */
+/**
+ * Calls `show` with each place one comes to; links of this origin become steps. Answers `go(address, replace)`. A place that one
+ * came back to says so by `back`.
+ */
 export function start(show) {
-  const here = () => show(match(location.pathname + location.search + location.hash));
+  const here = (back) => show({ ...match(location.pathname + location.search + location.hash), back });
   const go = (to, replace = false) => {
     history[replace ? 'replaceState' : 'pushState'](null, '', to);
-    here();
+    here(false);
   };
-  addEventListener('popstate', here);
+  // A view that one comes back to scrolls to where it was when it has its rows again.
+  history.scrollRestoration = 'manual';
+  addEventListener('popstate', () => here(true));
   document.addEventListener('click', (event) => {
-    const link = event.target.closest?.('a[href]');
+    const link = /** @type {Element | null} */ (event.target)?.closest?.('a[href]');
     const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-    if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) return;
-    if (link.origin !== location.origin || link.pathname.startsWith('/api/')) return;
+    // A link in a drawing has an address, too, but of another kind.
+    if (!link || !plain || event.defaultPrevented || link.getAttribute('target') || link.hasAttribute('download')) return;
+    const to = new URL(link.getAttribute('href') ?? '', location.href);
+    if (to.origin !== location.origin || to.pathname.startsWith('/api/')) return;
     event.preventDefault();
-    go(link.pathname + link.search + link.hash);
-    if (!link.hash) scrollTo(0, 0);
+    if (to.pathname === location.pathname && to.search === location.search && to.hash) {
+      // A step within the page.
+      document.getElementById(decodeURIComponent(to.hash.slice(1)))?.focus();
+      return;
+    }
+    go(to.pathname + to.search + to.hash);
+    if (!to.hash) scrollTo(0, 0);
   });
-  here();
+  here(false);
   return go;
 }

@@ -214,14 +214,24 @@ export function emptyLists() {
   return { version: 0, jobs: new Map(), drones: new Map(), queue: [] };
 }
 
+/** Jobs of which the newest row is kept. A page that is open for weeks hears of many more. */
+const KEPT = 2000;
+
+/** Takes a row in; the one that nothing was heard of for longest goes. */
+function keep(rows, row) {
+  const known = rows.get(row.id);
+  rows.delete(row.id);
+  if (rows.size >= KEPT) rows.delete(rows.keys().next().value);
+  rows.set(row.id, { ...known, ...row });
+}
+
 /** Takes one message of a topic. */
 export function lists(state, message) {
   const [value, second] = message.args;
   switch (message.type) {
     case 'jobs:changed':
       if (!value?.id) return state;
-      // A row says nothing of what is known only while the job goes on.
-      state.jobs.set(value.id, { ...state.jobs.get(value.id), ...value });
+      keep(state.jobs, value);
       break;
     case 'drone:joined':
     case 'drone:changed':

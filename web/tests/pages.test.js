@@ -100,10 +100,22 @@ describe('the form for a job', () => {
   });
 });
 
+/** Written anew just now. */
+const LATER = new Set(['components/log.js', 'components/honeycomb.js', 'views/job.js', 'styles/job.css']);
+
 describe('the house', () => {
   it('every module says what it is for', () => {
     assert.ok(own.length > 15);
     for (const name of own) assert.match(readFileSync(join(root, name), 'utf8'), /^\/\/ \S/, name);
+  });
+
+  it('no line is too long to read', () => {
+    const sheets = readdirSync(join(root, 'styles')).map((name) => join('styles', name));
+    for (const name of [...own, ...sheets].filter((name) => !LATER.has(name))) {
+      const lines = readFileSync(join(root, name), 'utf8').split('\n');
+      const long = lines.flatMap((line, i) => (line.length > 140 ? [`${name}:${i + 1} has ${line.length} characters`] : []));
+      assert.deepEqual(long, []);
+    }
   });
 
   it('data never becomes markup, code or a style', () => {
@@ -123,7 +135,7 @@ describe('the house', () => {
   });
 
   it('what is pure knows no browser', () => {
-    for (const name of ['ansi', 'format', 'log', 'new-job', 'rows', 'store']) {
+    for (const name of ['ansi', 'format', 'job-list', 'log', 'new-job', 'rows', 'search', 'states', 'store', 'trend']) {
       assert.doesNotMatch(
         readFileSync(join(root, 'lib', `${name}.js`), 'utf8'),
         /\b(document|window|fetch|localStorage|Date\.now|Math\.random)\b/,

@@ -1,26 +1,36 @@
 // The fleet: is all well, what runs, what waits and why, which machine misbehaves.
 
-import { Honeycomb } from '../components/honeycomb.js';
-import { useLoad, useNow, useRedraw, useThrottled } from '../components/hooks.js';
-import { html, useEffect, useRef } from '../components/html.js';
-import { Action, Ago, Command, Failed, JobName, JobRow, Notice, Progress, Skeleton, State, useRows } from '../components/parts.js';
-import { clock, number, plural } from '../lib/format.js';
-import { jobPath } from '../lib/router.js';
+import { Drones } from '../components/drones.js';
+import { useLists, useLoad, useNow, usePage, useRedraw, useThrottled } from '../components/hooks.js';
+import { html, useRef } from '../components/html.js';
+import { NoDrone, NoJob } from '../components/none.js';
+import { Ago, Counts, causeOf, Failed, JobName, JobRow, Progress, Skeleton, State, useRows } from '../components/parts.js';
+import { Spark } from '../components/spark.js';
+import { clock, duration, moment, number, plural } from '../lib/format.js';
+import { address } from '../lib/router.js';
+
+/** Rows of each kind that are shown; the rest is a link away. */
+const RUNNING = 30;
+const WAITING = 30;
+const RECENT = 10;
+/** Jobs whose expected end is asked for: it is known of one job at a time. */
+const ENDS = 12;
 
 /** Everything that the view shows, in one answer. */
 async function load(api) {
-  const [drones, queue, running, queued, recent] = await Promise.all([
+  const [fleet, drones, queue, running, queued, recent] = await Promise.all([
+    // What happened in the last hour is an extra: the view is whole without it.
+    api.fleet().catch(() => null),
     api.drones(),
     api.queue(),
-    api.jobs({ state: 'running', limit: 50 }),
-    api.jobs({ state: 'queued', limit: 50 }),
-    api.jobs({ limit: 8 }),
+    api.jobs({ state: 'running', limit: RUNNING }),
+    api.jobs({ state: 'queued', limit: WAITING }),
+    api.jobs({ limit: RECENT }),
   ]);
-  // When a job ends is known of one job at a time.
-  const details = await Promise.all(running.jobs.slice(0, 12).map((job) => api.job(job.id).catch(() => job)));
+  const details = await Promise.all(running.jobs.slice(0, ENDS).map((job) => api.job(job.id).catch(() => job)));
   const ends = new Map(details.map((job) => [job.id, job.now?.expected_end]));
-  const list = (value) => (Array.isArray(value) ? value : (value?.drones ?? value?.waiting ?? value?.queue ?? []));
-  return { drones: list(drones), queue: list(queue), running: running.jobs, queued: queued.jobs, recent: recent.jobs, ends };
+  const reasons = new Map(queue.map((entry) => [entry.job, entry.waits]));
+  return { fleet, drones, reasons, running: running.jobs, queued: queued.jobs, recent: recent.jobs, ends };
 }
 
 export function Fleet({ ctx }) {
@@ -30,90 +40,91 @@ export function Fleet({ ctx }) {
   const refresh = useThrottled(reload, 1500);
   const rows = useRef(null);
   useRows(rows);
-  useEffect(() => {
-    document.title = 'Fleet · Skep';
-    const changed = () => {
+  useLists(
+    ctx,
+    () => {
       refresh();
       redraw();
-    };
-    ctx.listeners.add(changed);
-    // What happened while the connection was away is not told again.
-    const stop = ctx.live.watch((state) => state === 'open' && refresh());
-    return () => {
-      ctx.listeners.delete(changed);
-      stop();
-    };
-  }, []);
-  if (error && !data) return html`<${Failed} error=${error} retry=${reload} />`;
-  if (!data) return html`<${Skeleton} rows="8" />`;
-  const drones = data.drones.filter((drone) => drone.connected);
-  const away = data.drones.filter((drone) => !drone.connected);
-  const sum = (of) => drones.reduce((all, drone) => all + of(drone), 0);
+    },
+    refresh,
+  );
   const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
-  const reasons = new Map(data.queue.map((entry) => [entry.job?.id ?? entry.job, entry.waits]));
-  const running = data.running.map(fresh).filter((job) => job.state === 'running');
-  const waiting = data.queued.map(fresh).filter((job) => job.state === 'queued');
+  const running = data?.running.map(fresh).filter((job) => job.state === 'running') ?? [];
+  const waiting = data?.queued.map(fresh).filter((job) => job.state === 'queued') ?? [];
+  // Up to what is listed, the rows say it, and at once; beyond, the queen's count does.
+  const of = (what) => data?.fleet?.[what] ?? 0;
+  const sums = {
+    running: Math.max(running.length, of('running') > RUNNING ? of('running') : 0),
+    waiting: Math.max(waiting.length, of('waiting') > WAITING ? of('waiting') : 0),
+  };
+  usePage(sums.running ? `${sums.running} running` : 'Fleet', sums.running ? 'running' : sums.waiting ? 'queued' : undefined);
+  if (error && !data) return html`<h1>Fleet</h1><${Failed} error=${error} retry=${reload} />`;
+  if (!data) return html`<h1 class="sum">Fleet</h1><${Skeleton} rows="12" />`;
+  const drones = data.drones.map((drone) => ({ ...drone, ...ctx.lists.drones.get(drone.id) }));
+  const here = drones.filter((drone) => drone.connected);
+  const sum = (of) => here.reduce((all, drone) => all + of(drone), 0);
+  const slots = sum((drone) => drone.capacity);
+  const busy = sum((drone) => drone.active);
   return html`<div ref=${rows}>
-    <h1 class="sum num">${number(running.length)} running · ${number(waiting.length)} waiting · ${number(sum((drone) => drone.active))} of ${plural(
-      sum((drone) => drone.capacity),
-      'slot',
-    )} busy</h1>
-    ${drones.length === 0 && html`<${NoDrone} away=${away.length} waiting=${waiting.length} />`}
-    ${
-      running.length > 0 &&
-      html`<section><h2>Running</h2><ul class="rows">${running.map(
-        (job) => html`<li class="row run-row" key=${job.id} data-row=${job.id}><${State} of="running" bare /><${JobName} job=${job} />
-        <${Progress} done=${job.files_done} bad=${job.files_bad} total=${job.files_total} />
-        <span class="num">${job.files_total > 0 ? `${job.files_done}/${job.files_total}` : 'preparing'}${job.files_bad > 0 ? html` <span class="is-failed">${job.files_bad} failed</span>` : ''}</span>
-        <span class="num faint">${data.ends.get(job.id) ? `ends about ${clock(data.ends.get(job.id))}` : ''}</span></li>`,
-      )}</ul></section>`
-    }
-    ${
-      waiting.length > 0 &&
-      html`<section><h2>Waiting</h2><ul class="rows">${waiting.map(
-        (job) => html`<li class="row wait-row" key=${job.id} data-row=${job.id}><${State} of="queued" bare /><${JobName} job=${job} />
-        <span class="reason">${reasons.get(job.id) ? `waits ${reasons.get(job.id)}` : ''}</span><span class="faint"><${Ago} at=${job.submitted} now=${now} /></span></li>`,
-      )}</ul></section>`
-    }
-    ${data.drones.length > 0 && html`<section><h2>Drones</h2><ul class="drones">${[...drones, ...away].map((drone) => html`<${Drone} key=${drone.id} ctx=${ctx} drone=${drone} reload=${reload} />`)}</ul></section>`}
-    <section><h2>Newest jobs</h2>${data.recent.length ? html`<ul class="rows">${data.recent.map((job) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} />`)}</ul>` : html`<${NoJob} />`}</section>
+    <div class="sum-line">
+      <h1 class="sum num">
+        ${number(sums.running)} running · ${number(sums.waiting)} waiting · ${number(busy)} of ${plural(slots, 'slot')} busy
+      </h1>
+      ${data.fleet && html`<${Spark} minutes=${data.fleet.throughput} />`}
+    </div>
+    ${here.length === 0 && html`<${NoDrone} away=${drones.length} waiting=${sums.waiting} />`}
+    <${Running} jobs=${running} all=${sums.running} ends=${data.ends} now=${now} />
+    <${Waiting} jobs=${waiting} all=${sums.waiting} reasons=${data.reasons} now=${now} />
+    <${Drones} ctx=${ctx} drones=${drones} reload=${reload} now=${now} />
+    <section>
+      <h2>Newest jobs</h2>
+      ${
+        data.recent.length
+          ? html`<ul class="rows">${data.recent.map((job) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} />`)}</ul>
+            <p class="more"><a href="/jobs">All jobs</a></p>`
+          : html`<${NoJob} ctx=${ctx} />`
+      }
+    </section>
   </div>`;
 }
 
-function Drone({ ctx, drone, reload }) {
-  const slots = Array.from({ length: drone.capacity }, (_, i) => ({
-    key: i,
-    state: i < drone.active ? 'running' : 'pending',
-    title: i < drone.active ? 'busy' : 'free',
-  }));
-  const real = Math.round(drone.effective_speed ?? drone.speed);
-  const drain = async () => {
-    await ctx.api.drain(drone.id, !drone.draining);
-    reload();
-  };
-  const state = !drone.connected ? 'away' : drone.draining ? 'draining' : 'ready';
-  return html`<li class=${`drone ${state}`}>
-    <div class="drone-head"><b>${drone.name}</b><span class=${`badge ${state}`}>${state}</span></div>
-    <${Honeycomb} cells=${slots} width=${196} label=${`${drone.active} of ${plural(drone.capacity, 'slot')} busy`} />
-    <p class="faint num">${drone.active}/${drone.capacity} · speed ${drone.speed}${Math.abs(real - drone.speed) > 2 ? ` (≈${real})` : ''}${drone.queued > 0 ? ` · ${plural(drone.queued, 'job')} queued` : ''}</p>
-    <p class="faint">${[drone.platform, drone.version && `v${drone.version}`, ...drone.labels].filter(Boolean).join(' · ')}</p>
-    <p>${drone.jobs.map((id) => html`<a class="mono" key=${id} href=${jobPath(id)}>${id.slice(-8)}</a> `)}</p>
-    ${drone.connected && html`<${Action} kind="quiet" run=${drain}>${drone.draining ? 'Take work again' : 'Drain'}<//>`}
-  </li>`;
+/** When a job ends, as well as one can say. */
+function End({ at, now, started }) {
+  if (!at) return started == null ? '' : `for ${duration(now - started)}`;
+  const left = at - now;
+  const words = left > 1000 ? `ends about ${clock(at)}, in ${duration(left)}` : 'ends any moment';
+  return html`<time dateTime=${new Date(at).toISOString()} title=${moment(at)}>${words}</time>`;
 }
 
-/** What to do when there is nobody to work. */
-export function NoDrone({ away = 0, waiting = 0 }) {
-  const { origin, hostname } = location;
-  const local = /^(localhost|127\.|\[::1\])/.test(hostname);
-  return html`<${Notice} title=${away ? 'No drone is connected' : 'No drone yet'}>
-    <p>${waiting > 0 ? `${plural(waiting, 'job')} ${waiting === 1 ? 'waits' : 'wait'} for one. ` : ''}Start one on ${local ? 'this machine' : 'a build machine'}:</p>
-    ${!local && html`<p>First, on the queen's machine, make a token for it:</p><${Command}>queen token add --role drone ${'build-1'}<//>`}
-    <${Command}>${local ? `drone start --queen ${origin}` : `DRONE_TOKEN=… drone start --queen ${origin}`}<//>
-  <//>`;
+function Running({ jobs, all, ends, now }) {
+  if (!jobs.length) return null;
+  return html`<section>
+    <h2>Running</h2>
+    <ul class="rows">${jobs.map((job) => {
+      const cause = causeOf(job);
+      return html`<li class="row run-row" key=${job.id} data-row=${job.id}>
+        <${State} of="running" bare /><${JobName} job=${job} />
+        <${Progress} done=${job.files_done} bad=${job.files_bad} total=${job.files_total} />
+        <span class="num counts">${job.files_total > 0 ? html`<${Counts} job=${job} />` : 'preparing'}</span>
+        <span class="num faint end"><${End} at=${ends.get(job.id)} now=${now} started=${job.started} /></span>
+        <span class="faint who" title=${cause}>${cause}</span>
+      </li>`;
+    })}</ul>
+    ${all > jobs.length && html`<p class="more"><a href=${address('/jobs', { state: 'running' })}>All ${number(all)} that run</a></p>`}
+  </section>`;
 }
 
-/** What to do when there was never a job. */
-export function NoJob() {
-  return html`<${Notice} title="No job yet"><p>In the folder of a repository:</p><${Command}>QUEEN_URL=${location.origin} queen run .<//><p>Or <a href="/new">describe one here</a>.</p><//>`;
+function Waiting({ jobs, all, reasons, now }) {
+  if (!jobs.length) return null;
+  return html`<section>
+    <h2>Waiting</h2>
+    <ul class="rows">${jobs.map(
+      (job) => html`<li class="row wait-row" key=${job.id} data-row=${job.id}>
+        <${State} of="queued" bare /><${JobName} job=${job} />
+        <span class="reason" title=${reasons.get(job.id)}>${reasons.get(job.id) ? `waits ${reasons.get(job.id)}` : ''}</span>
+        <span class="faint when"><${Ago} at=${job.submitted} now=${now} /></span>
+      </li>`,
+    )}</ul>
+    ${all > jobs.length && html`<p class="more"><a href=${address('/jobs', { state: 'queued' })}>All ${number(all)} that wait</a></p>`}
+  </section>`;
 }

@@ -1,65 +1,230 @@
-// All jobs, newest first, live. The filters stand in the address.
+// All jobs, newest first, live. The filters stand in the address; only the rows in sight are in the page.
 
-import { useLoad, useNow, useThrottled } from '../components/hooks.js';
-import { html, useEffect, useRef, useState } from '../components/html.js';
-import { Failed, JobRow, Notice, Skeleton, useRows } from '../components/parts.js';
+import { useKeys, useLists, useMedia, useNow, usePage, useRedraw, useThrottled } from '../components/hooks.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../components/html.js';
+import { NoJob } from '../components/none.js';
+import { Failed, JobRow, Notice, Skeleton } from '../components/parts.js';
+import { Sign } from '../components/state.js';
+import { number } from '../lib/format.js';
+import { above, emptyJobList, inSight, withNewest, withOlder } from '../lib/job-list.js';
 import { address } from '../lib/router.js';
-import { NoJob } from './fleet.js';
+import { wordOf } from '../lib/states.js';
 
 const STATES = ['queued', 'running', 'passed', 'failed', 'errored', 'cancelled'];
 const TEXTS = [
   ['project', 'Project', 'owner/name'],
   ['branch', 'Branch', 'main'],
-  ['author', 'Author', ''],
-  ['trigger', 'Trigger', 'manual'],
-  ['text', 'Text', ''],
+  ['author', 'Author', 'name or mail'],
+  ['trigger', 'Trigger', 'webhook'],
+  ['text', 'Text', 'id, message'],
 ];
 const FILTERS = ['state', ...TEXTS.map(([name]) => name)];
+const PAGE = 200;
+/** Rows from the end at which the next page is asked for. */
+const AHEAD = 60;
+
+/** Lists that were left, by their filters, so that one comes back to where one was. */
+const left = new Map();
 
 export function Jobs({ ctx, place }) {
   const filter = Object.fromEntries(FILTERS.filter((name) => place.query[name]).map((name) => [name, place.query[name]]));
   const key = JSON.stringify(filter);
-  const now = useNow();
-  const { data, error, loading, reload } = useLoad(() => ctx.api.jobs({ ...filter, limit: 50 }), [key]);
-  const [older, setOlder] = useState({ key, jobs: [], next: undefined });
-  const [problem, setProblem] = useState(null);
-  const refresh = useThrottled(reload, 1500);
-  const list = useRef(null);
-  useRows(list);
+  usePage('Jobs');
+  const set = (name, value) => ctx.go(address('/jobs', { ...filter, [name]: value }), true);
+  return html`<h1>Jobs</h1>
+    <${Filters} filter=${filter} set=${set} />
+    <${List} key=${key} id=${key} ctx=${ctx} filter=${filter} back=${place.back} />`;
+}
+
+function Filters({ filter, set }) {
+  const chosen = new Set((filter.state ?? '').split(',').filter(Boolean));
+  const turn = (state) => {
+    if (!chosen.delete(state)) chosen.add(state);
+    set('state', STATES.filter((one) => chosen.has(one)).join(','));
+  };
+  return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
+    <fieldset><legend>State</legend><div class="chips">${STATES.map(
+      (state) => html`<label key=${state} class=${`chip is-${state}`}>
+        <input type="checkbox" name="state" value=${state} checked=${chosen.has(state)} onChange=${() => turn(state)} />
+        <${Sign} of=${state} /><span>${wordOf(state)}</span>
+      </label>`,
+    )}</div></fieldset>
+    ${TEXTS.map(
+      ([name, label, hint]) =>
+        html`<${Field} key=${name} name=${name} label=${label} hint=${hint} value=${filter[name] ?? ''} set=${set} />`,
+    )}
+    ${Object.keys(filter).length > 0 && html`<a class="button quiet" href="/jobs">Clear</a>`}
+  </form>`;
+}
+
+/** A filter's text: it takes effect shortly after one stops typing. */
+function Field({ name, label, hint, value, set }) {
+  const [text, setText] = useState(value);
+  const timer = useRef(0);
+  const own = useRef(value);
   useEffect(() => {
-    document.title = 'Jobs · Skep';
-    const changed = (message) => message.type === 'jobs:changed' && refresh();
-    ctx.listeners.add(changed);
-    const stop = ctx.live.watch((state) => state === 'open' && refresh());
+    // The address changed otherwise: by going back, or by clearing.
+    if (value !== own.current) setText(value);
+    own.current = value;
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const apply = (typed) => {
+    clearTimeout(timer.current);
+    if (typed === own.current) return;
+    own.current = typed;
+    set(name, typed);
+  };
+  const type = (event) => {
+    const typed = event.target.value;
+    setText(typed);
+    clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => apply(typed.trim()), 400);
+  };
+  return html`<label>${label}
+    <input name=${name} value=${text} placeholder=${hint} autocomplete="off" spellcheck=${false}
+      onInput=${type} onChange=${() => apply(text.trim())} />
+  </label>`;
+}
+
+function List({ id, ctx, filter, back }) {
+  const own = useRef((back && left.get(id)) || { list: emptyJobList(), scroll: 0 }).current;
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const redraw = useRedraw();
+  const asked = useRef({ newest: 0, older: '', gone: false }).current;
+  /** Pixels that the list grew above what is in sight, to be scrolled at the next drawing. */
+  const shift = useRef(0);
+
+  const newest = async () => {
+    const mine = ++asked.newest;
+    try {
+      const page = await ctx.api.jobs({ ...filter, limit: PAGE });
+      if (asked.gone || mine !== asked.newest) return;
+      const first = own.list.jobs[0]?.id;
+      own.list = withNewest(own.list, page);
+      if (first) shift.current += above(own.list, first);
+      setError(null);
+    } catch (problem) {
+      if (!asked.gone) setError(problem);
+    }
+    redraw();
+  };
+  const older = async () => {
+    const before = own.list.next;
+    if (!before || asked.older === before) return;
+    asked.older = before;
+    try {
+      const page = await ctx.api.jobs({ ...filter, limit: PAGE, before });
+      if (asked.gone) return;
+      own.list = withOlder(own.list, page, before);
+    } catch (problem) {
+      asked.older = '';
+      if (!asked.gone) setError(problem);
+    }
+    redraw();
+  };
+  const refresh = useThrottled(newest, 1000);
+  useLists(
+    ctx,
+    (message) => {
+      if (message.type !== 'jobs:changed') return;
+      const row = message.args[0];
+      const known = own.list.jobs.find((job) => job.id === row?.id);
+      // What is shown changes at once; what comes or goes is the queen's to say.
+      if (!known || known.state !== row.state) refresh();
+      if (known) redraw();
+    },
+    refresh,
+  );
+  useEffect(() => {
+    newest();
     return () => {
-      ctx.listeners.delete(changed);
-      stop();
+      asked.gone = true;
+      left.set(id, { list: own.list, scroll: scrollY });
+      // The oldest that was left goes.
+      if (left.size > 4) left.delete(left.keys().next().value);
     };
   }, []);
-  const set = (name, value) => ctx.go(address('/jobs', { ...filter, [name]: value }), true);
-  const pages = older.key === key ? older : { key, jobs: [], next: undefined };
-  const first = data?.jobs ?? [];
-  const known = new Set(first.map((job) => job.id));
-  const jobs = [...first, ...pages.jobs.filter((job) => !known.has(job.id))].map((job) => ({ ...job, ...ctx.lists.jobs.get(job.id) }));
-  const next = pages.next === undefined ? data?.next : pages.next;
-  const more = async () => {
-    setProblem(null);
-    try {
-      const page = await ctx.api.jobs({ ...filter, limit: 50, before: next });
-      setOlder({ key, jobs: [...pages.jobs, ...page.jobs], next: page.next ?? null });
-    } catch (trouble) {
-      setProblem(trouble);
-    }
+
+  const { jobs, known } = own.list;
+  if (error && !known) return html`<${Failed} error=${error} retry=${newest} />`;
+  if (!known) return html`<${Skeleton} rows="12" />`;
+  if (!jobs.length) {
+    return Object.keys(filter).length
+      ? html`<${Notice} title="No job fits these filters"><a href="/jobs">Show all</a><//>`
+      : html`<${NoJob} ctx=${ctx} />`;
+  }
+  return html`${error && html`<${Failed} error=${error} retry=${() => (own.list.next ? older() : newest())} />`}
+    <${Rows} ctx=${ctx} list=${own.list} older=${older} shift=${shift} from=${own.scroll} />`;
+}
+
+function Rows({ ctx, list, older, shift, from }) {
+  const { jobs, next } = list;
+  const now = useNow();
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  const height = useMedia('(max-width: 760px)') ? 52 : 32;
+  const [[first, end], setSight] = useState(/** @type {number[]} */ ([0, 40]));
+  const cursor = useRef(/** @type {string | null} */ (null));
+  const focus = useRef(false);
+
+  const look = () => {
+    if (!box.current) return;
+    const top = -box.current.getBoundingClientRect().top;
+    const sight = inSight({ top, view: innerHeight, height, count: jobs.length });
+    setSight((before) => (before[0] === sight[0] && before[1] === sight[1] ? before : sight));
+    if (next && sight[1] > jobs.length - AHEAD) older();
   };
-  return html`<h1>Jobs</h1>
-    <form class="filters" onSubmit=${(event) => event.preventDefault()}>
-      <label>State <select value=${filter.state ?? ''} onChange=${(event) => set('state', event.target.value)}><option value="">all</option>${STATES.map((state) => html`<option key=${state} value=${state}>${state}</option>`)}</select></label>
-      ${TEXTS.map(([name, label, hint]) => html`<label key=${name}>${label} <input key=${`${name} ${filter[name] ?? ''}`} defaultValue=${filter[name] ?? ''} placeholder=${hint} onChange=${(event) => set(name, event.target.value.trim())} /></label>`)}
-      ${Object.keys(filter).length > 0 && html`<a class="button quiet" href="/jobs">Clear</a>`}
-    </form>
-    ${error && html`<${Failed} error=${error} retry=${reload} />`}
-    ${!data && loading && html`<${Skeleton} rows="10" />`}
-    ${data && (jobs.length ? html`<ul class="rows" ref=${list}>${jobs.map((job) => html`<${JobRow} key=${job.id} job=${job} now=${now} />`)}</ul>` : Object.keys(filter).length ? html`<${Notice} title="No job fits these filters"><a href="/jobs">Show all</a><//>` : html`<${NoJob} />`)}
-    ${problem && html`<${Failed} error=${problem} />`}
-    ${next && html`<button onClick=${more}>Older</button>`}`;
+  useLayoutEffect(() => {
+    const moved = shift.current * height;
+    shift.current = 0;
+    // Rows that came on top do not push away what one reads.
+    if (moved && box.current && box.current.getBoundingClientRect().top < 0) scrollBy(0, moved);
+    look();
+  }, [list, height]);
+  useEffect(() => {
+    if (from) scrollTo(0, from);
+  }, []);
+  useEffect(() => {
+    addEventListener('scroll', look, { passive: true });
+    addEventListener('resize', look);
+    return () => {
+      removeEventListener('scroll', look);
+      removeEventListener('resize', look);
+    };
+  });
+  /** Gives the focus to the row that it was sent to, as soon as that is drawn. */
+  const take = () => {
+    if (!focus.current || !cursor.current) return;
+    const link = /** @type {HTMLElement | null} */ (box.current?.querySelector(`[data-row="${CSS.escape(cursor.current)}"] a`));
+    if (!link) return;
+    focus.current = false;
+    link.focus({ preventScroll: true });
+  };
+  useLayoutEffect(take);
+  const step = (by) => {
+    const active = document.activeElement?.closest?.('[data-row]')?.getAttribute('data-row');
+    const at = active == null ? -1 : above(list, active);
+    const to = Math.max(0, Math.min(jobs.length - 1, at < 0 ? first : at + by));
+    cursor.current = jobs[to].id;
+    focus.current = true;
+    // The row is brought into sight first; drawn, it takes the focus.
+    const top = (box.current?.getBoundingClientRect().top ?? 0) + to * height;
+    if (top < 80) scrollBy(0, top - 80);
+    else if (top + height > innerHeight - 40) scrollBy(0, top + height - innerHeight + 40);
+    setSight(([a, b]) => [Math.min(a, to), Math.max(b, to + 1)]);
+    take();
+  };
+  useKeys({ j: () => step(1), k: () => step(-1) });
+
+  const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
+  const drawn = jobs.slice(first, Math.min(end, jobs.length));
+  return html`<p class="faint num list-sum" role="status">${number(jobs.length)}${next ? '+' : ''} ${jobs.length === 1 ? 'job' : 'jobs'}</p>
+    <ul class="rows windowed" ref=${box} style=${{ height: `${(jobs.length + (next ? 3 : 0)) * height + 2}px` }}>${drawn.map(
+      (job, i) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} style=${{ transform: `translateY(${(first + i) * height}px)` }}
+        aria-posinset=${first + i + 1} aria-setsize=${next ? -1 : jobs.length} />`,
+    )}${
+      next &&
+      html`<li key="more" class="row more faint" style=${{ transform: `translateY(${jobs.length * height}px)` }}>
+        Older jobs come as you scroll
+      </li>`
+    }</ul>`;
 }

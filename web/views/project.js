@@ -1,79 +1,202 @@
-// Projects and one project's past: is it getting better, what is slow, what is flaky.
+// One project's past: is it getting better or worse, what is slow, what is flaky; its badge and how its jobs are made.
 
-import { useLoad, useNow, useThrottled } from '../components/hooks.js';
-import { html, useEffect } from '../components/html.js';
-import { Ago, Failed, JobRow, Skeleton, State } from '../components/parts.js';
-import { duration, number, plural } from '../lib/format.js';
+import { FileHistory } from '../components/file-history.js';
+import { useLists, useLoad, useNow, usePage, useThrottled } from '../components/hooks.js';
+import { html, useEffect, useState } from '../components/html.js';
+import { Ago, Command, Failed, JobRow, Skeleton, State } from '../components/parts.js';
+import { badgePath } from '../lib/api.js';
+import { duration, moment, number, plural } from '../lib/format.js';
 import { address, jobPath, projectPath } from '../lib/router.js';
-import { NoJob } from './fleet.js';
+import { FINAL } from '../lib/states.js';
+import { columns, summary } from '../lib/trend.js';
 
-const FINAL = new Set(['passed', 'failed', 'errored', 'cancelled']);
-
-export function Projects({ ctx }) {
-  const now = useNow(10_000);
-  const { data, error, reload } = useLoad(() => ctx.api.projects(), []);
-  useEffect(() => {
-    document.title = 'Projects · Skep';
-  }, []);
-  if (error) return html`<${Failed} error=${error} retry=${reload} />`;
-  if (!data) return html`<${Skeleton} rows="5" />`;
-  const projects = Array.isArray(data) ? data : (data.projects ?? []);
-  return html`<h1>Projects</h1>${
-    projects.length
-      ? html`<ul class="rows">${projects.map(
-          (
-            project,
-          ) => html`<li class="row project-row" key=${project.project}>${project.last_state && html`<${State} of=${project.last_state} bare />`}<a href=${projectPath(project.project)}><b>${project.project}</b></a>
-      <span class="num">${plural(project.jobs, 'job')}</span><span class="faint">${project.last_submitted && html`<${Ago} at=${project.last_submitted} now=${now} />`}</span></li>`,
-        )}</ul>`
-      : html`<${NoJob} />`
-  }`;
-}
+const TREND = 200;
+/** Rows of a table of files before one asks for all, and then. */
+const FEW = 20;
+const MANY = 1000;
 
 export function Project({ ctx, place }) {
   const { name } = place.params;
+  const { branch = '', file } = place.query;
   const now = useNow(10_000);
   const { data, error, reload } = useLoad(async () => {
-    const [project, jobs] = await Promise.all([ctx.api.project(name), ctx.api.jobs({ project: name, limit: 50 })]);
+    const [project, jobs] = await Promise.all([ctx.api.project(name), ctx.api.jobs({ project: name, branch, limit: 15 })]);
     return { project, jobs: jobs.jobs };
-  }, [name]);
+  }, [name, branch]);
   const refresh = useThrottled(reload, 2000);
-  useEffect(() => {
-    document.title = `${name} · Skep`;
-    const changed = (message) => message.type === 'jobs:changed' && message.args[0]?.project === name && refresh();
-    ctx.listeners.add(changed);
-    return () => ctx.listeners.delete(changed);
-  }, [name]);
-  if (error) return html`<${Failed} error=${error} retry=${reload} />`;
-  if (!data) return html`<${Skeleton} rows="10" />`;
+  usePage(name, data?.project.last_state ?? undefined);
+  useLists(ctx, (message) => message.type === 'jobs:changed' && message.args[0]?.project === name && refresh(), refresh);
+  const here = file ? html`<a href=${projectPath(name)}>${name}</a> / ${file}` : name;
+  const crumbs = html`<p class="crumbs"><a href="/projects">Projects</a> / ${here}</p>`;
+  if (error && !data) return html`${crumbs}<h1>${name}</h1><${Failed} error=${error} retry=${reload} />`;
+  if (!data) return html`${crumbs}<h1>${name}</h1><${Skeleton} rows="10" />`;
   const files = data.project.files ?? [];
-  const shaky = files.filter((file) => file.flaky > 0);
-  return html`<p class="crumbs"><a href="/projects">Projects</a> / ${name}</p><h1>${name}</h1>
-    <p class="facts num">${plural(data.project.jobs, 'job')} · ${plural(files.length, 'file')} known · ${number(shaky.length)} flaky · <a href=${address('/jobs', { project: name })}>all its jobs</a></p>
-    <${Trend} jobs=${data.jobs} />
-    <section><h2>Newest jobs</h2><ul class="rows">${data.jobs.slice(0, 15).map((job) => html`<${JobRow} key=${job.id} job=${{ ...job, ...ctx.lists.jobs.get(job.id) }} now=${now} />`)}</ul></section>
-    ${
-      files.length > 0 &&
-      html`<section><h2>Files, slowest first</h2><table><thead><tr><th>File</th><th class="right">Usual time</th><th class="right">Runs</th><th class="right">Failed</th><th class="right">Flaky</th><th>Last</th></tr></thead>
-      <tbody>${files.slice(0, 500).map(
-        (
-          file,
-        ) => html`<tr key=${file.path}><td class="mono">${file.path}</td><td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
-        <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td><td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td><td>${file.failed ? html`<${State} of="failed" />` : ''} <${Ago} at=${file.last} now=${now} /></td></tr>`,
-      )}</tbody></table></section>`
-    }`;
+  if (file) {
+    const known = files.find((one) => one.path === file);
+    return html`${crumbs}<${FileHistory} ctx=${ctx} project=${name} path=${file} known=${known} now=${now} />`;
+  }
+  const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
+  const shaky = files.filter((one) => one.flaky > 0).sort((a, b) => b.flaky / b.runs - a.flaky / a.runs);
+  const newest = data.jobs[0];
+  return html`${crumbs}
+    <div class="title">
+      <h1>${name}</h1>
+      <div class="actions">
+        ${ctx.may('submit') && html`<a class="button" href=${address('/new', formOf(name, newest))}>New job</a>`}
+        <a class="button" href=${address('/jobs', { project: name })}>All its jobs</a>
+      </div>
+    </div>
+    <p class="facts num">${plural(data.project.jobs, 'job')} · ${plural(files.length, 'file')} known · ${number(shaky.length)} flaky</p>
+    <${Branch} ctx=${ctx} name=${name} branch=${branch} />
+    <${Trend} ctx=${ctx} name=${name} branch=${branch} />
+    <section>
+      <h2>Newest jobs</h2>
+      ${
+        data.jobs.length
+          ? html`<ul class="rows">${data.jobs.map((job) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} />`)}</ul>`
+          : html`<p class="faint">None on this branch.</p>`
+      }
+    </section>
+    <${Files} title="Flaky files" name=${name} files=${shaky} now=${now} none="No file was flaky." />
+    <${Files} title="Slowest files" name=${name} files=${files} now=${now} none="No file has run yet." />
+    <${Badge} name=${name} branch=${branch} />
+    <${Settings} job=${newest} />`;
 }
 
-/** The last jobs as bars, oldest first: height is wall time, colour and a notch are the state. */
-function Trend({ jobs }) {
-  const done = jobs.filter((job) => FINAL.has(job.state) && job.started != null && job.finished != null).reverse();
-  if (done.length < 2) return null;
-  const took = (job) => job.finished - job.started;
-  const most = Math.max(...done.map(took), 1);
-  const width = 12;
-  return html`<section><h2>Wall time of the last ${plural(done.length, 'job')}</h2><svg class="trend" role="img" aria-label=${`Longest ${duration(most)}, newest ${duration(took(done[done.length - 1]))}`} width=${done.length * width} height="64">
-    ${done.map((job, i) => {
-      const height = Math.max(3, (60 * took(job)) / most);
-      return html`<a key=${job.id} href=${jobPath(job.id)} aria-label=${`${job.state}, ${duration(took(job))}`}><rect class=${`bar is-${job.state}`} x=${i * width + 1} y=${64 - height} width=${width - 2} height=${height}><title>${job.state} · ${duration(took(job))}</title></rect></a>`;
-    })}</svg></section>`;
+/** What the form for a new job begins with. */
+const formOf = (project, job) => ({ project, url: job?.repo, branch: job?.branch });
+
+function Branch({ ctx, name, branch }) {
+  const [text, setText] = useState(branch);
+  useEffect(() => setText(branch), [branch]);
+  const show = (event) => {
+    event.preventDefault();
+    ctx.go(address(projectPath(name), { branch: text.trim() }), true);
+  };
+  return html`<form class="filters" onSubmit=${show}>
+    <label>Branch
+      <input name="branch" value=${text} placeholder="all branches" autocomplete="off" spellcheck=${false}
+        onInput=${(event) => setText(event.target.value)} />
+    </label>
+    <button>Show</button>${branch && html`<a class="button quiet" href=${projectPath(name)}>All branches</a>`}
+  </form>`;
+}
+
+/** The chart comes when it is needed; the numbers are there before it, and instead of it for those who do not see. */
+function Trend({ ctx, name, branch }) {
+  const { data, error, reload } = useLoad(() => ctx.api.trend(name, { branch, limit: TREND }), [name, branch]);
+  const refresh = useThrottled(reload, 5000);
+  // Only an end adds to a trend.
+  const ends = ({ type, args }) => type === 'jobs:changed' && args[0]?.project === name && FINAL.has(args[0].state);
+  useLists(ctx, (message) => ends(message) && refresh(), refresh);
+  if (error && !data) return html`<section><h2>Trend</h2><${Failed} error=${error} retry=${reload} /></section>`;
+  if (!data) return html`<section><h2>Trend</h2><div class="chart-place" /></section>`;
+  return html`<${Past} ctx=${ctx} jobs=${data.jobs} />`;
+}
+
+function Past({ ctx, jobs }) {
+  const [chart, setChart] = useState(/** @type {any} */ (null));
+  const enough = columns(jobs).jobs.length > 1;
+  useEffect(() => {
+    if (!enough) return;
+    // Without the chart the numbers and the table are there all the same.
+    import('../components/chart.js').then(
+      (module) => setChart(() => module.Chart),
+      () => {},
+    );
+  }, [enough]);
+  if (!enough) return html`<section><h2>Trend</h2><p class="faint">A trend needs two jobs that have ended.</p></section>`;
+  const { median, newest, share } = summary(jobs);
+  const ended = columns(jobs).jobs;
+  return html`<section>
+    <h2>Trend of the last ${plural(ended.length, 'job')}</h2>
+    <p class="facts num">
+      median ${duration(median)} · newest ${duration(newest)}${share != null && ` · ${Math.round(share)} % of the last ten passed`}
+    </p>
+    <div class="chart-place">${chart && html`<${chart} jobs=${jobs} go=${ctx.go} />`}</div>
+    <details><summary>As a table</summary>
+      <table><thead><tr>
+          <th>When</th><th>State</th><th class="right">Took</th>
+          <th class="right">Files</th><th class="right">Failed</th><th class="right">Flaky</th>
+        </tr></thead>
+        <tbody>${ended.toReversed().map(
+          (job) => html`<tr key=${job.id}>
+            <td><a href=${jobPath(job.id)}>${moment(job.submitted)}</a></td><td><${State} of=${job.state} /></td>
+            <td class="right num">${duration(job.duration)}</td><td class="right num">${number(job.files)}</td>
+            <td class="right num">${job.bad || ''}</td><td class="right num">${job.flaky || ''}</td>
+          </tr>`,
+        )}</tbody></table>
+    </details>
+  </section>`;
+}
+
+function Files({ title, name, files, now, none }) {
+  const [text, setText] = useState('');
+  const [all, setAll] = useState(false);
+  const wanted = text.toLowerCase();
+  const found = wanted ? files.filter((file) => file.path.toLowerCase().includes(wanted)) : files;
+  const shown = found.slice(0, all || wanted ? MANY : FEW);
+  return html`<section>
+    <div class="title"><h2>${title} ${files.length > 0 && html`<span class="faint num">${number(files.length)}</span>`}</h2>
+      ${
+        files.length > FEW &&
+        html`<input type="search" aria-label=${`Find in ${title.toLowerCase()}`} placeholder="Find a file" value=${text}
+          onInput=${(event) => setText(event.target.value.trim())} />`
+      }
+    </div>
+    ${
+      found.length === 0
+        ? html`<p class="faint">${wanted ? 'No file is called so.' : none}</p>`
+        : html`<table><thead><tr>
+            <th>File</th><th class="right">Usual time</th><th class="right">Runs</th>
+            <th class="right">Failed</th><th class="right">Flaky</th><th>Last</th>
+          </tr></thead>
+          <tbody>${shown.map(
+            (file) => html`<tr key=${file.path}>
+              <td class="mono"><a href=${address(projectPath(name), { file: file.path })}>${file.path}</a></td>
+              <td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
+              <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td>
+              <td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td>
+              <td>${file.failed && html`<${State} of="failed" bare /> `}<${Ago} at=${file.last} now=${now} /></td>
+            </tr>`,
+          )}</tbody></table>`
+    }
+    ${
+      found.length > shown.length &&
+      (all || wanted
+        ? html`<p class="faint">The first ${number(shown.length)} of ${number(found.length)}.</p>`
+        : html`<p class="more"><button onClick=${() => setAll(true)}>Show all ${number(found.length)}</button></p>`)
+    }
+  </section>`;
+}
+
+function Badge({ name, branch }) {
+  const path = badgePath(name, branch);
+  const page = `${location.origin}${address(projectPath(name), { branch })}`;
+  return html`<section>
+    <h2>Badge</h2>
+    <p><img src=${path} alt=${`The badge of ${name}`} height="20" /></p>
+    <p class="faint">Its Markdown, for a README:</p>
+    <${Command}>${`[![tests](${location.origin}${path})](${page})`}<//>
+  </section>`;
+}
+
+/** How its newest job was made. */
+function Settings({ job }) {
+  if (!job) return null;
+  const rows = [
+    ['Repository', job.repo],
+    ['Branch', job.branch],
+    ['Runner', job.runner],
+    ['Labels', job.labels.join(', ')],
+    ['Priority', job.priority || ''],
+    ['Does', job.job_type === 'TEST' ? 'test' : job.job_type === 'DEPLOY' ? 'deploy' : 'test, then deploy'],
+  ].filter(([, value]) => value);
+  return html`<section>
+    <h2>Settings</h2>
+    <dl class="pairs">${rows.map(([what, value]) => html`<div key=${what}><dt>${what}</dt><dd class="mono">${value}</dd></div>`)}</dl>
+    <p class="faint">
+      As its newest job has them. How it is prepared, tested and deployed stands in the repository, in <code>skep.toml</code>.
+    </p>
+  </section>`;
 }

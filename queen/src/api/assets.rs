@@ -18,6 +18,7 @@ use std::fmt::Write;
 #[exclude = "tests/*"]
 #[exclude = "*.json"]
 #[exclude = "*.d.ts"]
+#[exclude = "*.d.mts"]
 struct Web;
 
 const INDEX: &str = "index.html";

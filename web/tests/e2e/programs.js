@@ -30,7 +30,7 @@ const FLAGS = [
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address();
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   server.close();
   await once(server, 'close');
   return port;
@@ -41,7 +41,10 @@ export class World {
   #home = mkdtempSync(join(tmpdir(), 'skep-e2e-'));
   #children = new Set();
   #logs = [];
+  /** @type {import('playwright-core').Browser | null} */
   browser = null;
+  port = 0;
+  url = '';
 
   /** A program of this project: `{ child, out(), ended }`. */
   program(name, args, { cwd = root, env = {} } = {}) {
@@ -65,7 +68,7 @@ export class World {
 
   /** A queen that answers; the same data and address if it was there before. */
   async queen() {
-    this.port ??= await freePort();
+    this.port ||= await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
     const queen = this.program('queen', ['serve', '--listen', `127.0.0.1:${this.port}`, '--data', join(this.#home, 'queen')]);
     await until(`the queen to answer; it said:\n${queen.out()}`, async () => (await fetch(`${this.url}/readyz`).catch(() => null))?.ok);
@@ -116,10 +119,9 @@ export class World {
     if (!CHROMIUM) throw new Error('no Chromium: scripts/setup installs one');
     this.browser ??= await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
-    const page = await context.newPage();
+    /** With what went wrong in the page. */
+    const page = Object.assign(await context.newPage(), { problems: /** @type {string[]} */ ([]) });
     page.setDefaultTimeout(20_000);
-    /** What went wrong in the page. */
-    page.problems = [];
     page.on('pageerror', (error) => page.problems.push(String(error)));
     page.on('dialog', (dialog) => {
       page.problems.push(`dialog: ${dialog.message()}`);
