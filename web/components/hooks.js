@@ -120,7 +120,10 @@ export function usePage(title, state) {
   }, [title, state]);
 }
 
-/** Calls `hear(message)` for each change of jobs and drones, and `missed()` when the connection is there again, which tells nothing of what was. */
+/**
+ * Calls `hear(message)` for each change of jobs and drones, and `missed()` when the connection is there again: what happened
+ * meanwhile is not told.
+ */
 export function useLists(ctx, hear, missed) {
   const latest = useRef({ hear, missed });
   latest.current = { hear, missed };

@@ -72,7 +72,8 @@ export function Search({ ctx, place, field }) {
   const shown = open && offers.length > 0 && text.trim() !== '';
   return html`<form class="search" role="search" onSubmit=${submit}>
     <input ref=${field} type="search" role="combobox" placeholder="Search jobs and projects  /" aria-label="Search jobs and projects"
-      autocomplete="off" spellcheck=${false} aria-expanded=${shown ? 'true' : 'false'} aria-controls="search-offers" aria-autocomplete="list"
+      autocomplete="off" spellcheck=${false} aria-autocomplete="list" aria-controls="search-offers"
+      aria-expanded=${shown ? 'true' : 'false'}
       aria-activedescendant=${shown && at >= 0 ? `offer-${at}` : null}
       value=${text} onInput=${type} onKeyDown=${press} onBlur=${() => setOpen(false)} onFocus=${() => setOpen(true)} />
     <ul id="search-offers" role="listbox" aria-label="What fits" hidden=${!shown}>${offers.map(

@@ -111,11 +111,13 @@ describe('the house', () => {
 
   it('no line is too long to read', () => {
     const sheets = readdirSync(join(root, 'styles')).map((name) => join('styles', name));
-    for (const name of [...own, ...sheets].filter((name) => !LATER.has(name))) {
-      const lines = readFileSync(join(root, name), 'utf8').split('\n');
-      const long = lines.flatMap((line, i) => (line.length > 140 ? [`${name}:${i + 1} has ${line.length} characters`] : []));
-      assert.deepEqual(long, []);
-    }
+    const long = [...own, ...sheets]
+      .filter((name) => !LATER.has(name))
+      .flatMap((name) => {
+        const lines = readFileSync(join(root, name), 'utf8').split('\n');
+        return lines.flatMap((line, i) => (line.length > 140 ? [`${name}:${i + 1} has ${line.length} characters`] : []));
+      });
+    assert.deepEqual(long, []);
   });
 
   it('data never becomes markup, code or a style', () => {
