@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/cases.rs"]
+mod cases;
 #[path = "api/errors.rs"]
 mod errors;
 #[path = "api/lines.rs"]

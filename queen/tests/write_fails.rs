@@ -81,6 +81,15 @@ impl Store for Failing {
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
         self.inner.cases(id, num, attempt).await
     }
+    async fn cases_by_file(
+        &self,
+        id: &JobId,
+        path: Option<&str>,
+        from: u32,
+        limit_bytes: usize,
+    ) -> Result<Vec<FileCases>, StoreError> {
+        self.inner.cases_by_file(id, path, from, limit_bytes).await
+    }
     async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError> {
         self.inner.events(id, from, to, limit_bytes).await
     }
@@ -92,6 +101,12 @@ impl Store for Failing {
     }
     async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
         self.inner.history(project).await
+    }
+    async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+        self.inner.flaky(jobs).await
+    }
+    async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
+        self.inner.throughput(from).await
     }
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
         self.inner.past_runs(project, path).await

@@ -5,6 +5,8 @@
 
 mod assets;
 mod auth;
+mod cases;
+mod compare;
 mod drones;
 mod error;
 mod extract;
@@ -54,6 +56,8 @@ fn api() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .merge(jobs::router())
         .merge(rerun::router())
+        .merge(cases::router())
+        .merge(compare::router())
         .merge(sse::router())
         .merge(log::router())
         .merge(log::lines::router())

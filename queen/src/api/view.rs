@@ -145,6 +145,82 @@ pub struct FileView {
     pub expected: Option<u64>,
 }
 
+/// A case of a job.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CaseView {
+    /// Its file.
+    pub path: String,
+    /// The file's command.
+    pub num: u32,
+    /// The file's attempt.
+    pub attempt: u32,
+    /// `name`, `outcome`, and where they are known `duration`, `message`, `file`, `line`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub case: CaseResult,
+}
+
+/// One page of a job's cases.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CasePage {
+    /// In the order of the files, and within a file as reported.
+    pub cases: Vec<CaseView>,
+    /// Ask for the next page with `?after=` this; absent on the last page.
+    pub next: Option<String>,
+    /// How many there are of each outcome, with the text and path asked for; on the first page only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub counts: Option<CaseCounts>,
+}
+
+/// A job beside an earlier one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CompareView {
+    /// The earlier one; null if there is none, and then nothing else is told.
+    pub with: Option<JobView>,
+    /// Bad here and not there, case by case where they are known.
+    pub new_failures: Vec<ComparedFile>,
+    /// Bad there and not here.
+    pub fixed: Vec<ComparedFile>,
+    /// Bad in neither and slower here, by a quarter and 100 ms at least; most first.
+    pub slower: Vec<TimedFile>,
+    /// The same, faster here.
+    pub faster: Vec<TimedFile>,
+    /// Files that only this job has.
+    pub added: Vec<String>,
+    /// Files that only the other one has.
+    pub removed: Vec<String>,
+}
+
+/// A file, or a case of one, that ended otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ComparedFile {
+    /// Its path.
+    pub path: String,
+    /// The case; absent if the whole file is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The file's command in this job.
+    pub num: Option<u32>,
+    /// The file's command in the other one.
+    pub with_num: Option<u32>,
+}
+
+/// A file that took another time.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TimedFile {
+    /// Its path.
+    pub path: String,
+    /// Milliseconds in the other job.
+    pub before: f64,
+    /// Milliseconds in this one.
+    pub after: f64,
+    /// The file's command in this job.
+    pub num: Option<u32>,
+    /// The file's command in the other one.
+    pub with_num: Option<u32>,
+}
+
 /// One page of jobs.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobPage {

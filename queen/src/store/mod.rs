@@ -2,7 +2,7 @@
 //!
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
-//! (how secrets do), `estimate` (how durations are learned), `home` (the data directory), `rows` and `newest` (what
+//! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory), `rows` and `newest` (what
 //! databases read alike), `sqlite/`, `postgres/`.
 
 mod chunk;
@@ -11,6 +11,7 @@ mod home;
 mod model;
 mod newest;
 mod postgres;
+mod pulse;
 mod rows;
 mod seal;
 mod sqlite;
@@ -172,6 +173,15 @@ pub trait Store: Send + Sync + 'static {
     async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError>;
     /// The cases of one attempt.
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError>;
+    /// The cases of each file's last attempt, by the files' index from `from` on, of all files or of the one at `path`.
+    /// Whole files, as many as about `limit_bytes` of the database hold (at least one if there is one).
+    async fn cases_by_file(
+        &self,
+        id: &JobId,
+        path: Option<&str>,
+        from: u32,
+        limit_bytes: usize,
+    ) -> Result<Vec<FileCases>, StoreError>;
     /// Events `from..=to` of a job in order, at most about `limit_bytes` of text (at least one event if there is one).
     async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError>;
 
@@ -181,6 +191,11 @@ pub trait Store: Send + Sync + 'static {
     async fn projects(&self) -> Result<Vec<StoredProject>, StoreError>;
     /// A project's files, slowest first.
     async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError>;
+    /// How many flaky files each of these jobs had, in their order.
+    async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError>;
+    /// Files that drones have run to their end, by the minute, from the one of `from` on; minutes without any are left
+    /// out. Of the last day.
+    async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError>;
     /// Past runs of one file, newest first, at most 100.
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError>;
 

@@ -247,6 +247,30 @@ pub struct PastAttempt {
     pub result: FileResult,
 }
 
+/// The cases of a file's last attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileCases {
+    /// The file's place in the job.
+    pub index: u32,
+    /// Path.
+    pub path: String,
+    /// The command.
+    pub num: Num,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Its cases, in the order in which they were reported.
+    pub cases: Vec<CaseResult>,
+}
+
+/// A minute and what was done in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minute {
+    /// When it began.
+    pub start: Timestamp,
+    /// Files that drones ran to their end.
+    pub files: u64,
+}
+
 /// One past run of a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PastRun {

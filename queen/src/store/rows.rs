@@ -1,8 +1,8 @@
 //! Rows to the model's types and back to words: the same for both databases, which name their columns alike.
 
 use super::{
-    AccessRole, AccessToken, FileHistory, PastAttempt, PastRun, RestoredDrone, RestoredJob, StoreError, StoredFile,
-    StoredJob, StoredProject, Submitted,
+    AccessRole, AccessToken, FileCases, FileHistory, PastAttempt, PastRun, RestoredDrone, RestoredJob, StoreError,
+    StoredFile, StoredJob, StoredProject, Submitted, chunk,
     estimate::Learned,
     seal::Sealer,
     value::{Cells, corrupt, from_json, get_hash, get_json, get_maybe_uint, get_maybe_word, get_uint, get_word},
@@ -10,7 +10,7 @@ use super::{
 use scheduler::{FileRow, FileState, JobRow, LeaseState, Record};
 use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, JobState, LeaseToken, Num, Project, Seq, Timestamp,
-    outcome::FileOutcome,
+    outcome::{CaseResult, FileOutcome},
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -254,6 +254,38 @@ pub fn past_attempt(row: &impl Cells) -> Result<PastAttempt, StoreError> {
         attempt: Attempt(get_uint(row, "attempt")?),
         result: get_json(row, "result")?,
     })
+}
+
+/// What [`add_cases`] reads; conditions are to follow.
+pub const FILE_CASES: &str = "SELECT files.idx, files.path, files.num, files.attempt, cases.body FROM files
+    JOIN cases ON cases.job = files.job AND cases.num = files.num AND cases.attempt = files.attempt WHERE files.job = ";
+
+/// Adds a part of a file's cases to those of the same file, which come one after the other.
+pub fn add_cases(files: &mut Vec<FileCases>, row: &impl Cells) -> Result<(), StoreError> {
+    let index = get_uint(row, "idx")?;
+    let text = chunk::unpack(row.bytes("body")?, CASES_LIMIT)?;
+    let cases: Vec<CaseResult> = from_json("cases", &text)?;
+    match files.last_mut() {
+        Some(file) if file.index == index => file.cases.extend(cases),
+        _ => files.push(FileCases {
+            index,
+            path: row.text("path")?.to_owned(),
+            num: Num(get_uint(row, "num")?),
+            attempt: Attempt(get_uint(row, "attempt")?),
+            cases,
+        }),
+    }
+    Ok(())
+}
+
+/// In the order of `jobs` what `rows` count.
+pub fn counts_of(rows: &[impl Cells], jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+    let mut counts = HashMap::with_capacity(rows.len());
+    for row in rows {
+        counts.insert(row.text("id")?, get_uint(row, "count")?);
+    }
+    let count = |job: &JobId| counts.get(job.as_str()).copied().unwrap_or_default();
+    Ok(jobs.iter().map(count).collect())
 }
 
 /// A past run of a file.

@@ -264,6 +264,8 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
             "GET /api/v1/drones/{id}",
             "GET /api/v1/jobs",
             "GET /api/v1/jobs/{id}",
+            "GET /api/v1/jobs/{id}/cases",
+            "GET /api/v1/jobs/{id}/compare",
             "GET /api/v1/jobs/{id}/events",
             "GET /api/v1/jobs/{id}/files",
             "GET /api/v1/jobs/{id}/files/{num}/cases",

@@ -125,6 +125,11 @@ impl FakeDrone {
 
     /// Takes the next job, prepares it with one command (number 0) and lists `paths`.
     pub async fn take(&mut self, paths: &[&str]) -> Work {
+        self.take_with(paths, json!({"runner": "command"})).await
+    }
+
+    /// The same with a plan of the test's own.
+    pub async fn take_with(&mut self, paths: &[&str], plan: Value) -> Work {
         let args = self.expect("queue:new").await;
         let job = args[0]["job_id"].as_str().unwrap().to_owned();
         let lease = args[1]["token"].as_u64().unwrap();
@@ -136,7 +141,6 @@ impl FakeDrone {
         self.command(&job, 0, "git fetch", "fetched\n").await;
         self.phase(&job, "prepare", "done", Some(0)).await;
         self.phase(&job, "test", "start", None).await;
-        let plan = json!({"runner": "command"});
         self.say("job:files", json!([job, paths, false, plan])).await;
         Work {
             job,

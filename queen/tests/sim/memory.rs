@@ -10,10 +10,11 @@ use queen::store::*;
 use scheduler::{Expect, FileRow, JobRow, LeaseRow, LeaseState, NewJob, Record};
 use sha2::{Digest, Sha256};
 use shared::{
-    Attempt, DroneId, Incarnation, JobData, JobId, LeaseToken, Num, Project, Seq, Timestamp, outcome::CaseResult,
+    Attempt, DroneId, Incarnation, JobData, JobId, LeaseToken, Num, Project, Seq, Timestamp,
+    outcome::{CaseResult, FileOutcome},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -71,6 +72,8 @@ struct State {
     tokens: BTreeMap<String, (AccessToken, [u8; 32])>,
     /// Jobs that each project has ever had.
     projects: BTreeMap<Project, u64>,
+    /// Files that drones ran to their end, by the minute.
+    minutes: BTreeMap<i64, u64>,
     /// Results and lives get numbers in the order in which they came.
     last_key: u64,
 }
@@ -290,6 +293,12 @@ impl State {
             )));
         }
         job.results.push((key, result.clone()));
+        if result.drone.is_some() && result.result.outcome != FileOutcome::NotRun {
+            let minute = result.at.0.div_euclid(60_000);
+            *self.minutes.entry(minute).or_default() += 1;
+            let newest = self.minutes.last_key_value().map_or(minute, |(newest, _)| *newest);
+            self.minutes.retain(|minute, _| *minute > newest - 1_440);
+        }
         let file = (result.project.clone(), result.path.clone());
         let (learned, last) = self.learned.entry(file).or_insert((Learned::default(), Timestamp(0)));
         if learned.add(&result.result, result.normal_duration) {
@@ -519,6 +528,44 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn cases_by_file(
+        &self,
+        id: &JobId,
+        path: Option<&str>,
+        from: u32,
+        limit_bytes: usize,
+    ) -> Result<Vec<FileCases>, StoreError> {
+        self.read(|state| {
+            let Some(job) = state.jobs.get(id) else {
+                return Vec::new();
+            };
+            let (mut files, mut bytes) = (Vec::new(), 0);
+            for (index, row) in job.files.range(from..) {
+                let own = |part: &&CasePart| row.num == Some(part.num) && row.attempt == part.attempt;
+                let parts = job.cases.iter().filter(own).filter(|part| !part.cases.is_empty());
+                let cases: Vec<_> = parts.flat_map(|part| part.cases.clone()).collect();
+                let (Some(num), false) = (row.num, cases.is_empty()) else {
+                    continue;
+                };
+                if path.is_some_and(|path| path != row.path) {
+                    continue;
+                }
+                if bytes >= limit_bytes && !files.is_empty() {
+                    break;
+                }
+                bytes += serde_json::to_string(&cases).map_or(0, |text| text.len());
+                files.push(FileCases {
+                    index: *index,
+                    path: row.path.clone(),
+                    num,
+                    attempt: row.attempt,
+                    cases,
+                });
+            }
+            files
+        })
+    }
+
     async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError> {
         self.read(|state| {
             let events = state.jobs.get(id).map(|job| job.events.as_slice()).unwrap_or_default();
@@ -583,6 +630,29 @@ impl Store for MemoryStore {
                 .collect();
             files.sort_by(|a, b| (b.duration, &a.path).cmp(&(a.duration, &b.path)));
             files
+        })
+    }
+
+    async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+        self.read(|state| {
+            let count = |id: &JobId| {
+                let results = state.jobs.get(id).into_iter().flat_map(|job| &job.results);
+                let flaky = results.filter(|(_, one)| one.result.outcome == FileOutcome::Flaky);
+                let paths: BTreeSet<&str> = flaky.map(|(_, one)| one.path.as_str()).collect();
+                paths.len() as u64
+            };
+            jobs.iter().map(count).collect()
+        })
+    }
+
+    async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
+        self.read(|state| {
+            let minutes = state.minutes.range(from.0.div_euclid(60_000)..);
+            let minutes = minutes.map(|(minute, files)| Minute {
+                start: Timestamp(minute * 60_000),
+                files: *files,
+            });
+            minutes.collect()
         })
     }
 

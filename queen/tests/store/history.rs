@@ -2,6 +2,7 @@
 
 use super::{Bench, fixture::*};
 use queen::store::{AccessRole, AccessToken, AttemptResult, Batch, CasePart, StoreError};
+use scheduler::Record;
 use shared::{
     Attempt, JobState, Num, Timestamp,
     outcome::{CaseOutcome, CaseResult, FileOutcome},
@@ -44,6 +45,124 @@ async fn cases_come_back_in_the_order_of_their_parts() {
     assert_eq!(of(1, 1).await, cases(&["b", "a", "c"]));
     assert_eq!(of(1, 2).await, cases(&["other attempt"]));
     assert_eq!(of(9, 1).await, []);
+}
+
+#[tokio::test]
+async fn cases_are_read_file_by_file() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    // Files 0 to 3 last ran as their attempts 1 to 4, as commands 1, 3, 5, 7.
+    let rows: Vec<_> = (0..4).map(|n| Record::File(file("j", n, n + 1))).collect();
+    store.commit(records(rows)).await.unwrap();
+    let part = |num, attempt, names: &[&str]| CasePart {
+        job: job_id("j"),
+        num: Num(num),
+        attempt: Attempt(attempt),
+        cases: cases(names),
+    };
+    let batch = Batch {
+        cases: vec![
+            part(5, 3, &["e"]),
+            part(1, 1, &["a"]),
+            part(2, 1, &["of an earlier command"]),
+            part(5, 2, &["of an earlier attempt"]),
+            part(1, 1, &["b"]),
+            part(7, 4, &["g", "h"]),
+        ],
+        ..Batch::default()
+    };
+    store.commit(batch).await.unwrap();
+    let of = async |path: Option<&str>, from, bytes| {
+        let files = store.cases_by_file(&job_id("j"), path, from, bytes).await.unwrap();
+        files
+            .into_iter()
+            .map(|file| {
+                let names: Vec<_> = file.cases.iter().map(|case| case.name.clone()).collect();
+                (file.index, file.path, file.num.0, file.attempt.0, names.concat())
+            })
+            .collect::<Vec<_>>()
+    };
+    let told = |index: u32, names: &str| {
+        let (path, num) = (format!("tests/ü {index}.py"), 2 * index + 1);
+        (index, path, num, index + 1, names.to_owned())
+    };
+    let all = [told(0, "ab"), told(2, "e"), told(3, "gh")];
+    assert_eq!(of(None, 0, 1_000_000).await, all);
+    assert_eq!(of(None, 1, 1_000_000).await, all[1..]);
+    assert_eq!(of(None, 0, 0).await, all[..1], "a file is never cut");
+    assert_eq!(of(None, 0, 1).await, all[..1]);
+    assert_eq!(of(None, 4, 9).await, []);
+    assert_eq!(of(Some("tests/ü 2.py"), 0, 1).await, all[1..2]);
+    assert_eq!(of(Some("tests/ü 1.py"), 0, 1).await, []);
+    let none = store.cases_by_file(&job_id("none"), None, 0, 9).await.unwrap();
+    assert_eq!(none, []);
+}
+
+#[tokio::test]
+async fn flaky_files_of_jobs_are_counted_once_each() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    for id in ["j", "k", "l"] {
+        store.commit(new_job(id, "a/b", 1)).await.unwrap();
+    }
+    let all = [
+        result("j", "x.py", 1, 1, FileOutcome::Failed),
+        result("j", "x.py", 2, 2, FileOutcome::Flaky),
+        result("j", "x.py", 3, 3, FileOutcome::Flaky),
+        result("j", "y.py", 1, 4, FileOutcome::Flaky),
+        result("k", "x.py", 1, 5, FileOutcome::Passed),
+        result("l", "x.py", 2, 6, FileOutcome::Flaky),
+    ];
+    store.commit(results(all)).await.unwrap();
+    let ids = ["l", "k", "j", "none"].map(job_id);
+    assert_eq!(store.flaky(&ids).await.unwrap(), [1, 0, 2, 0]);
+    assert!(store.flaky(&[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn files_that_drones_ran_are_counted_by_the_minute() {
+    const DAY: i64 = 86_400_000;
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let counted = async |store: &dyn queen::store::Store, from| {
+        let minutes = store.throughput(Timestamp(from)).await.unwrap();
+        minutes
+            .iter()
+            .map(|minute| (minute.start.0, minute.files))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(counted(&*store, 0).await, []);
+    let mut first = results([
+        result("j", "a.py", 1, 60_000, FileOutcome::Passed),
+        result("j", "b.py", 1, 119_999, FileOutcome::Failed),
+        result("j", "c.py", 1, 120_000, FileOutcome::Empty),
+        result("j", "d.py", 1, 120_000, FileOutcome::NotRun),
+        result("j", "e.py", 1, 120_000, FileOutcome::Crashed),
+    ]);
+    first.results[4].drone = None;
+    store.commit(first).await.unwrap();
+    let second = [result("j", "a.py", 2, 130_000, FileOutcome::Flaky)];
+    store.commit(results(second)).await.unwrap();
+    assert_eq!(counted(&*store, 0).await, [(60_000, 2), (120_000, 2)]);
+    assert_eq!(
+        counted(&*store, 121_000).await,
+        [(120_000, 2)],
+        "the minute that it is in"
+    );
+    assert_eq!(counted(&*store, 180_000).await, []);
+    drop(store);
+
+    let store = bench.open().await;
+    assert_eq!(
+        counted(&*store, 0).await,
+        [(60_000, 2), (120_000, 2)],
+        "also after a restart"
+    );
+    let next_day = [result("j", "a.py", 3, DAY + 60_000, FileOutcome::Passed)];
+    store.commit(results(next_day)).await.unwrap();
+    assert_eq!(counted(&*store, 0).await, [(120_000, 2), (DAY + 60_000, 1)]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{fixture::*, raw};
 use queen::store::{
-    AccessRole, AccessToken, Applied, Batch, CasePart, JobFilter, Oldest, SqliteStore, Store, StoreError,
+    AccessRole, AccessToken, Applied, Batch, CasePart, JobFilter, Minute, Oldest, SqliteStore, Store, StoreError,
 };
 use scheduler::{LeaseState, Record};
 use serde_json::json;
@@ -25,6 +25,8 @@ fn back() -> String {
          DROP INDEX job_authors_by_job;
          DROP INDEX durations_oldest;
          DROP TABLE arrivals;
+         DROP TABLE throughput;
+         DROP INDEX results_flaky;
          CREATE TEMP TABLE later AS SELECT * FROM streams;
          DROP TABLE streams;
          {streams}) STRICT;
@@ -185,6 +187,12 @@ async fn a_populated_database_of_the_first_schema_is_found_again_whole() {
     assert_eq!(store.past_runs(&project("a/b"), "tests/ü 0.py").await.unwrap().len(), 2);
     assert_eq!(store.history(&project("a/b")).await.unwrap()[0].runs, 2);
     assert_eq!(store.token([9; 32]).await.unwrap().unwrap().id, "t1");
+
+    // What the fifth step has counted.
+    let told = |minute: &Minute| (minute.start, minute.files);
+    let minutes = store.throughput(Timestamp(0)).await.unwrap();
+    assert_eq!(minutes.iter().map(told).collect::<Vec<_>>(), [(Timestamp(0), 2)]);
+    assert_eq!(store.flaky(&["runs", "waits"].map(job_id)).await.unwrap(), [1, 0]);
 
     // What the second step has worked out of it is what it would have been told.
     let held = store.holdings().await.unwrap();

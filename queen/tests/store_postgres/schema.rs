@@ -3,7 +3,7 @@
 use super::{Place, fixture::*};
 use queen::store::{JobFilter, PgStore, Store, StoreError};
 use scheduler::Record;
-use shared::{JobState, Seq, outcome::FileOutcome};
+use shared::{JobState, Seq, Timestamp, outcome::FileOutcome};
 use std::fs;
 
 #[tokio::test]
@@ -61,6 +61,7 @@ const UNDO: &str = "DROP TABLE endings; DROP INDEX job_authors_by_job; DROP INDE
         FROM (SELECT job, min(first) AS first, max(last) AS last, sum(bytes) AS bytes FROM events WHERE NOT packed
               GROUP BY job) AS open
         WHERE open.job = streams.job;
+    DROP TABLE throughput; DROP INDEX results_flaky;
     DROP TABLE arrivals; UPDATE job_text SET grams = array_remove(grams, 0);
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
@@ -77,7 +78,10 @@ async fn populate(store: &PgStore) {
         batch
             .records
             .push(Record::Lease(lease(id, 1, scheduler::LeaseState::Live)));
-        batch.results = vec![result(id, "tests/ü 0.py", 1, 50, FileOutcome::Failed)];
+        batch.results = vec![
+            result(id, "tests/ü 0.py", 1, 50, FileOutcome::Failed),
+            result(id, "tests/ü 0.py", 2, 70_000, FileOutcome::Flaky),
+        ];
         store.commit(batch).await.unwrap();
         store.commit(records([Record::Job(row(id, state))])).await.unwrap();
     }
@@ -103,6 +107,7 @@ async fn shown(store: &PgStore) -> String {
         all += &format!("{:#?}\n", store.jobs(&filter).await.unwrap());
     }
     all += &format!("{:#?}\n", store.projects().await.unwrap());
+    all += &format!("{:#?}\n", store.throughput(Timestamp(0)).await.unwrap());
     all += &format!("{:#?}\n", store.history(&project("a/b")).await.unwrap());
     all + &format!("{:#?}\n", store.holdings().await.unwrap())
 }

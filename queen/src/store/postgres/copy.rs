@@ -26,7 +26,7 @@ use tokio::{
 
 /// Every table that a queen keeps something in, of all versions of the schema. What only tells queens apart at one
 /// database stays there.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "arrivals",
     "cases",
     "drone_lives",
@@ -44,6 +44,7 @@ const TABLES: [&str; 18] = [
     "projects",
     "results",
     "streams",
+    "throughput",
     "tokens",
 ];
 

@@ -2,14 +2,15 @@
 
 use super::write::{Write, indexed};
 use crate::store::{
-    AttemptResult, CasePart, FileHistory, PastAttempt, PastRun, StoreError, StoredProject, chunk,
+    AttemptResult, CasePart, FileCases, FileHistory, Minute, PastAttempt, PastRun, StoreError, StoredProject, chunk,
     estimate::Learned,
-    rows::{self, CASES_LIMIT, PAST_RUNS},
+    pulse::{self, Place},
+    rows::{self, CASES_LIMIT, FILE_CASES, PAST_RUNS},
     value::{Cells, from_json, int, json},
 };
 use scheduler::Expect;
 use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
-use sqlx::postgres::PgPool;
+use sqlx::{Postgres, QueryBuilder, postgres::PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Writes results and learns from them. A second result of one attempt refuses the batch.
@@ -35,8 +36,16 @@ pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result
         duration.push(one.result.duration);
         result.push(json(&one.result)?);
     }
+    let places = pulse::counted(results);
+    let place = |of: fn(&Place) -> i64| places.iter().map(of).collect::<Vec<i64>>();
     let written: Vec<(i64, String, i64, i64)> = sqlx::query_as(
-        "INSERT INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)
+        "WITH counted AS (
+             INSERT INTO throughput SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[])
+             ON CONFLICT (place) DO UPDATE SET
+                 files = excluded.files
+                     + CASE WHEN throughput.minute = excluded.minute THEN throughput.files ELSE 0 END,
+                 minute = excluded.minute)
+         INSERT INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)
          SELECT job, project, path, attempt, num, drone, at, outcome, duration, result
          FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],
                  $8::text[], $9::float8[], $10::text[])
@@ -54,6 +63,9 @@ pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result
     .bind(outcome)
     .bind(duration)
     .bind(result)
+    .bind(place(|one| one.place))
+    .bind(place(|one| one.minute))
+    .bind(place(|one| one.files))
     .fetch_all(&mut *write.sql)
     .await?;
     if written.len() < results.len() {
@@ -174,6 +186,53 @@ pub async fn cases_of(pool: &PgPool, id: &JobId, num: Num, attempt: Attempt) -> 
     Ok(cases)
 }
 
+/// See [`Store::cases_by_file`](crate::store::Store::cases_by_file).
+pub async fn cases_by_file(
+    pool: &PgPool,
+    id: &JobId,
+    path: Option<&str>,
+    from: u32,
+    limit_bytes: usize,
+) -> Result<Vec<FileCases>, StoreError> {
+    let Some(job) = sqlx::query_scalar::<_, i64>("SELECT key FROM jobs WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(pool)
+        .await?
+    else {
+        return Ok(Vec::new());
+    };
+    // A connection reads all rows of its statement: the sizes say before where to stop.
+    let last: Option<i64> = sqlx::query_scalar(
+        "SELECT max(idx) FROM (
+             SELECT files.idx, sum(sum(octet_length(body))) OVER (ORDER BY files.idx) - sum(octet_length(body)) AS before
+             FROM files JOIN cases ON cases.job = files.job AND cases.num = files.num AND cases.attempt = files.attempt
+             WHERE files.job = $1 AND files.idx >= $2 AND ($3::text IS NULL OR files.name = $3) GROUP BY files.idx
+         ) AS sized WHERE before < $4",
+    )
+    .bind(job)
+    .bind(i64::from(from))
+    .bind(path.map(indexed))
+    .bind(i64::try_from(limit_bytes).unwrap_or(i64::MAX).max(1))
+    .fetch_one(pool)
+    .await?;
+    let Some(last) = last else { return Ok(Vec::new()) };
+    let mut query = QueryBuilder::<Postgres>::new(FILE_CASES);
+    query
+        .push_bind(job)
+        .push(" AND files.idx BETWEEN ")
+        .push_bind(i64::from(from));
+    query.push(" AND ").push_bind(last);
+    if let Some(path) = path {
+        query.push(" AND files.name = ").push_bind(indexed(path));
+    }
+    query.push(" ORDER BY files.idx, cases.key");
+    let mut files = Vec::new();
+    for row in query.build().fetch_all(pool).await? {
+        rows::add_cases(&mut files, &row)?;
+    }
+    Ok(files)
+}
+
 /// See [`Store::expectations`](crate::store::Store::expectations).
 pub async fn expectations(
     pool: &PgPool,
@@ -225,6 +284,28 @@ pub async fn history(pool: &PgPool, project: &Project) -> Result<Vec<FileHistory
     .fetch_all(pool)
     .await?;
     rows.iter().map(rows::file_history).collect()
+}
+
+/// See [`Store::flaky`](crate::store::Store::flaky).
+pub async fn flaky(pool: &PgPool, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+    let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
+    let rows = sqlx::query(
+        "SELECT id, count(DISTINCT path) AS count FROM jobs JOIN results ON results.job = jobs.key
+         WHERE id = ANY($1) AND outcome = 'flaky' GROUP BY id",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    rows::counts_of(&rows, jobs)
+}
+
+/// See [`Store::throughput`](crate::store::Store::throughput).
+pub async fn throughput(pool: &PgPool, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
+    let rows = sqlx::query("SELECT minute, files FROM throughput WHERE minute >= $1 ORDER BY minute")
+        .bind(pulse::minute(from))
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(pulse::read).collect()
 }
 
 /// See [`Store::attempts`](crate::store::Store::attempts).

@@ -42,6 +42,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "arrivals",
         include_str!("../../../../migrations/postgres/0004_arrivals.sql"),
     ),
+    (
+        5,
+        "pulse",
+        include_str!("../../../../migrations/postgres/0005_pulse.sql"),
+    ),
 ];
 
 /// An open database.

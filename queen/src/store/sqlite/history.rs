@@ -1,20 +1,35 @@
 //! Results, cases and what is learned from them: per attempt, per file of a project, per project.
 
 use super::{
-    value::{Cells, from_json, int, json},
+    value::{Cells, from_json, get_uint, int, json},
     write::Write,
 };
 use crate::store::{
-    AttemptResult, CasePart, FileHistory, PastAttempt, PastRun, StoreError, StoredProject, chunk,
-    rows::{self, CASES_LIMIT, PAST_RUNS},
+    AttemptResult, CasePart, FileCases, FileHistory, Minute, PastAttempt, PastRun, StoreError, StoredProject, chunk,
+    pulse,
+    rows::{self, CASES_LIMIT, FILE_CASES, PAST_RUNS},
 };
+use futures_util::TryStreamExt;
 use scheduler::Expect;
-use shared::{Attempt, JobId, Num, Project, outcome::CaseResult};
-use sqlx::sqlite::SqlitePool;
+use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
+use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
 use std::collections::HashMap;
 
 /// Writes results and learns from them. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
+    for place in pulse::counted(results) {
+        sqlx::query(
+            "INSERT INTO throughput (place, minute, files) VALUES (?, ?, ?)
+             ON CONFLICT (place) DO UPDATE SET
+                 files = excluded.files + CASE WHEN minute = excluded.minute THEN files ELSE 0 END,
+                 minute = excluded.minute",
+        )
+        .bind(place.place)
+        .bind(place.minute)
+        .bind(place.files)
+        .execute(&mut *write.sql)
+        .await?;
+    }
     for one in results {
         let job = write.job(&one.job).await?;
         let project = write.project(&one.project).await?;
@@ -113,6 +128,34 @@ pub async fn cases_of(
     Ok(cases)
 }
 
+/// See [`Store::cases_by_file`](crate::store::Store::cases_by_file).
+pub async fn cases_by_file(
+    readers: &SqlitePool,
+    id: &JobId,
+    path: Option<&str>,
+    from: u32,
+    limit_bytes: usize,
+) -> Result<Vec<FileCases>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(FILE_CASES);
+    query.push("(SELECT key FROM jobs WHERE id = ").push_bind(id.as_str());
+    query.push(") AND files.idx >= ").push_bind(from);
+    if let Some(path) = path {
+        query.push(" AND files.path = ").push_bind(path);
+    }
+    query.push(" ORDER BY files.idx, cases.key");
+    let mut rows = query.build().fetch(readers);
+    let (mut files, mut bytes): (Vec<FileCases>, usize) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let index: u32 = get_uint(&row, "idx")?;
+        if bytes >= limit_bytes && files.last().is_some_and(|file| file.index != index) {
+            break;
+        }
+        bytes += row.bytes("body")?.len();
+        rows::add_cases(&mut files, &row)?;
+    }
+    Ok(files)
+}
+
 /// See [`Store::expectations`](crate::store::Store::expectations).
 pub async fn expectations(
     readers: &SqlitePool,
@@ -162,6 +205,28 @@ pub async fn history(readers: &SqlitePool, project: &Project) -> Result<Vec<File
     .fetch_all(readers)
     .await?;
     rows.iter().map(rows::file_history).collect()
+}
+
+/// See [`Store::flaky`](crate::store::Store::flaky).
+pub async fn flaky(readers: &SqlitePool, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, count(DISTINCT path) AS count FROM jobs
+         CROSS JOIN results INDEXED BY results_flaky ON results.job = jobs.key AND outcome = 'flaky'
+         WHERE id IN (SELECT value FROM json_each(?)) GROUP BY id",
+    )
+    .bind(json(&jobs)?)
+    .fetch_all(readers)
+    .await?;
+    rows::counts_of(&rows, jobs)
+}
+
+/// See [`Store::throughput`](crate::store::Store::throughput).
+pub async fn throughput(readers: &SqlitePool, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
+    let rows = sqlx::query("SELECT minute, files FROM throughput WHERE minute >= ? ORDER BY minute")
+        .bind(pulse::minute(from))
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(pulse::read).collect()
 }
 
 /// See [`Store::attempts`](crate::store::Store::attempts).

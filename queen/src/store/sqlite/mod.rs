@@ -19,8 +19,8 @@ mod value;
 mod write;
 
 use super::{
-    AccessToken, Batch, Event, FileHistory, Holdings, JobFilter, Oldest, PastAttempt, PastRun, Removed, Restored,
-    Store, StoreError, StoredFile, StoredJob, StoredProject,
+    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, PastAttempt, PastRun,
+    Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
 pub use copy::{after_copy, copy};
@@ -90,6 +90,16 @@ impl Store for SqliteStore {
         history::cases_of(&self.0.readers, id, num, attempt).await
     }
 
+    async fn cases_by_file(
+        &self,
+        id: &JobId,
+        path: Option<&str>,
+        from: u32,
+        limit_bytes: usize,
+    ) -> Result<Vec<FileCases>, StoreError> {
+        history::cases_by_file(&self.0.readers, id, path, from, limit_bytes).await
+    }
+
     async fn events(&self, id: &JobId, from: Seq, to: Seq, limit_bytes: usize) -> Result<Vec<Event>, StoreError> {
         events::window(&self.0.readers, id, from, to, limit_bytes).await
     }
@@ -104,6 +114,14 @@ impl Store for SqliteStore {
 
     async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
         history::history(&self.0.readers, project).await
+    }
+
+    async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
+        history::flaky(&self.0.readers, jobs).await
+    }
+
+    async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
+        history::throughput(&self.0.readers, from).await
     }
 
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {

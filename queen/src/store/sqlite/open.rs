@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "arrivals",
         include_str!("../../../../migrations/sqlite/0004_arrivals.sql"),
     ),
+    (5, "pulse", include_str!("../../../../migrations/sqlite/0005_pulse.sql")),
 ];
 
 /// An open data directory.

@@ -1,0 +1,232 @@
+//! A job beside an earlier one: what fails anew, what is mended, what takes longer.
+//!
+//! Two lists of files are laid side by side; nothing is written. Durations are as the drones measured them: one on a
+//! slower drone takes longer. Read next: `jobs.rs`.
+
+use super::{
+    error::{Answer, ApiError},
+    extract::{InJob, Query},
+    jobs,
+    view::{CompareView, ComparedFile, ErrorView, JobView, TimedFile},
+};
+use crate::{
+    app::Context,
+    store::{Cursor, JobFilter, StoreError, StoredFile, StoredJob},
+};
+use axum::extract::State;
+use serde::Deserialize;
+use shared::{
+    JobId, JobState,
+    outcome::{CaseResult, FileOutcome, FileResult},
+};
+use std::collections::{BTreeSet, HashMap};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Jobs that are looked through for one that ran the whole suite.
+const LOOK: u32 = 200;
+/// A file is slower or faster if its durations are this far apart at least, in milliseconds and by this factor.
+const APART: (f64, f64) = (100.0, 1.25);
+
+pub(super) fn router() -> OpenApiRouter<Context> {
+    OpenApiRouter::new().routes(routes!(compare))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct CompareQuery {
+    /// The other job; absent: the newest one before it that passed, of its project and branch, else of its project.
+    with: Option<String>,
+}
+
+/// What is otherwise in a job than in an earlier one.
+#[utoipa::path(get, path = "/jobs/{id}/compare", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id"), CompareQuery),
+    responses((status = 200, body = CompareView), (status = 400, body = ErrorView), (status = 404, body = ErrorView)))]
+async fn compare(
+    State(context): State<Context>,
+    InJob(id): InJob,
+    Query(query): Query<CompareQuery>,
+) -> Answer<axum::Json<CompareView>> {
+    let job = jobs::find(&context, &id).await?;
+    let with = match query.with {
+        Some(with) => Some(named(&context, &id, &with).await?),
+        None => last_passed(&context, &job).await?,
+    };
+    let Some(with) = with else {
+        return Ok(axum::Json(CompareView::default()));
+    };
+    let (own, others) = tokio::try_join!(context.store.files(&id), context.store.files(&with.row.id))?;
+    let mut sides = Sides {
+        context: &context,
+        job: &job,
+        with: &with,
+        view: CompareView {
+            with: Some(JobView::of(&with)),
+            ..CompareView::default()
+        },
+    };
+    sides.files(own, others).await?;
+    Ok(axum::Json(sides.view))
+}
+
+async fn named(context: &Context, id: &JobId, with: &str) -> Answer<StoredJob> {
+    let with = JobId::new(with).map_err(|error| ApiError::bad_query(format!("with: {error}")))?;
+    if with == *id {
+        return Err(ApiError::bad_query(format!(
+            "job {id} is to be compared with itself: give another job, or leave \"with\" out"
+        )));
+    }
+    jobs::find(context, &with).await
+}
+
+/// The newest passed job before `job` of its branch, else of its project; one that ran the whole suite if there is one.
+async fn last_passed(context: &Context, job: &StoredJob) -> Result<Option<StoredJob>, StoreError> {
+    let mut filter = JobFilter {
+        project: Some(job.data.project.clone()),
+        branch: job.data.branch().map(Into::into),
+        states: vec![JobState::Passed],
+        before: Some(Cursor {
+            submitted: job.submitted,
+            id: job.row.id.clone(),
+        }),
+        limit: LOOK,
+        ..JobFilter::default()
+    };
+    loop {
+        let mut jobs = context.store.jobs(&filter).await?;
+        jobs.retain(|job| job.row.files_total > 0);
+        let whole = jobs.iter().position(|job| !is_part(job));
+        if !jobs.is_empty() {
+            return Ok(Some(jobs.swap_remove(whole.unwrap_or_default())));
+        }
+        if filter.branch.take().is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// It was asked for some files only.
+fn is_part(job: &StoredJob) -> bool {
+    job.data.only.is_some() || !job.data.cases.is_empty()
+}
+
+struct Sides<'a> {
+    context: &'a Context,
+    job: &'a StoredJob,
+    with: &'a StoredJob,
+    view: CompareView,
+}
+
+impl Sides<'_> {
+    async fn files(&mut self, own: Vec<StoredFile>, others: Vec<StoredFile>) -> Result<(), StoreError> {
+        let mut others: HashMap<String, StoredFile> =
+            others.into_iter().map(|file| (file.row.path.clone(), file)).collect();
+        for file in own {
+            let other = others.remove(&file.row.path);
+            self.file(&file, other.as_ref()).await?;
+            if other.is_none() && !is_part(self.with) {
+                self.view.added.push(file.row.path);
+            }
+        }
+        if !is_part(self.job) {
+            self.view.removed = others.into_keys().collect();
+            self.view.removed.sort_unstable();
+        }
+        let apart = |file: &TimedFile| (file.after - file.before).abs();
+        let most_first = |one: &TimedFile, other: &TimedFile| apart(other).total_cmp(&apart(one));
+        self.view.slower.sort_by(most_first);
+        self.view.faster.sort_by(most_first);
+        Ok(())
+    }
+
+    async fn file(&mut self, file: &StoredFile, other: Option<&StoredFile>) -> Result<(), StoreError> {
+        let Some(now) = ran(file) else { return Ok(()) };
+        let then = other.and_then(|other| Some((other, ran(other)?)));
+        let with_num = other.and_then(|other| other.row.num).map(|num| num.0);
+        let bad = self.bad(self.job, file, now).await?;
+        let was_bad = match then {
+            Some((other, then)) => self.bad(self.with, other, then).await?,
+            None => None,
+        };
+        let entries = |names: &Option<BTreeSet<String>>, known: &Option<BTreeSet<String>>| {
+            let entry = |name: Option<&String>| ComparedFile {
+                path: file.row.path.clone(),
+                name: name.cloned(),
+                num: file.row.num.map(|num| num.0),
+                with_num,
+            };
+            match (names, known) {
+                (None, _) => Vec::new(),
+                (Some(names), known) if names.is_empty() => known.is_none().then(|| entry(None)).into_iter().collect(),
+                // It was bad, and nothing says by which cases: these may be the same.
+                (Some(_), Some(known)) if known.is_empty() => Vec::new(),
+                (Some(names), known) => {
+                    let new = |name: &&String| known.as_ref().is_none_or(|known| !known.contains(*name));
+                    names.iter().filter(new).map(|name| entry(Some(name))).collect()
+                }
+            }
+        };
+        self.view.new_failures.extend(entries(&bad, &was_bad));
+        self.view.fixed.extend(entries(&was_bad, &bad));
+        if let Some((_, then)) = then.filter(|_| bad.is_none() && was_bad.is_none()) {
+            self.time(file, with_num, then.duration, now.duration);
+        }
+        Ok(())
+    }
+
+    /// The names of the cases that count against a file, none if it is not bad at all.
+    async fn bad(
+        &self,
+        job: &StoredJob,
+        file: &StoredFile,
+        result: &FileResult,
+    ) -> Result<Option<BTreeSet<String>>, StoreError> {
+        if !result.outcome.is_bad() {
+            return Ok(None);
+        }
+        let names = |cases: &[CaseResult]| {
+            let bad = cases.iter().filter(|case| case.outcome.is_bad());
+            bad.map(|case| case.name.clone()).collect::<BTreeSet<_>>()
+        };
+        let count = (result.cases.failed as usize).saturating_add(result.cases.errored as usize);
+        // A result carries its first failures only.
+        if count > result.failures.len()
+            && job.log_removed.is_none()
+            && let Some(num) = file.row.num
+        {
+            let cases = self.context.store.cases(&job.row.id, num, file.row.attempt).await?;
+            if !cases.is_empty() {
+                return Ok(Some(names(&cases)));
+            }
+        }
+        Ok(Some(names(&result.failures)))
+    }
+
+    fn time(&mut self, file: &StoredFile, with_num: Option<u32>, before: f64, after: f64) {
+        let (least, most) = (before.min(after), before.max(after));
+        if most - least < APART.0 || most < least * APART.1 {
+            return;
+        }
+        let timed = TimedFile {
+            path: file.row.path.clone(),
+            before,
+            after,
+            num: file.row.num.map(|num| num.0),
+            with_num,
+        };
+        if after > before {
+            self.view.slower.push(timed);
+        } else {
+            self.view.faster.push(timed);
+        }
+    }
+}
+
+/// The result of a file that was run to some end.
+fn ran(file: &StoredFile) -> Option<&FileResult> {
+    file.result.as_ref().filter(|_| {
+        let outcome = file.row.outcome;
+        outcome.is_some_and(|outcome| outcome != FileOutcome::NotRun)
+    })
+}
