@@ -195,7 +195,7 @@ async fn lines_are_those_of_the_events() {
     drone.acked().await;
     assert_eq!(
         lines(&queen, &id, "num=7").await,
-        json!({"num": 7, "total": 0, "done": false, "lines": []}),
+        json!({"num": 7, "total": 0, "done": false, "seq": 0, "lines": []}),
         "it may still come"
     );
     chatter(&mut drone, &mut work).await;
@@ -205,9 +205,13 @@ async fn lines_are_those_of_the_events() {
             drone.finish(&work).await;
             ended(&queen, &id).await;
         }
-        let wanted = plain(&stored(&queen, &id).await);
+        let events = stored(&queen, &id).await;
+        let wanted = plain(&events);
         assert_eq!(wanted.len(), 3, "{wanted:?}");
         for (num, command) in wanted {
+            // The event after which the command said nothing more.
+            let whole = |seen: &usize| plain(&events[..*seen]).get(&num) == Some(&command);
+            let last = (1..=events.len()).find(whole).unwrap();
             let total = command.lines.len();
             for from in 1..=total + 1 {
                 for count in 1..=total + 1 {
@@ -217,6 +221,7 @@ async fn lines_are_those_of_the_events() {
                         (Some(num), Some(total as u64))
                     );
                     assert_eq!(got["done"], true, "{num}");
+                    assert_eq!(got["seq"], events[last - 1]["seq"], "{num}");
                     let wanted: Vec<_> = command.lines.iter().skip(from - 1).take(count).collect();
                     let wanted: Vec<_> = wanted
                         .iter()

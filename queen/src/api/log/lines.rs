@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use shared::{Num, Timestamp};
+use shared::{Num, Seq, Timestamp};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Lines of one answer.
@@ -47,6 +47,9 @@ struct LinesView {
     total: u64,
     /// It has ended, or its job has.
     done: bool,
+    /// The last event that is in these lines. What the command says in a later one comes after them, or goes on with one of them.
+    #[schema(value_type = u64)]
+    seq: Seq,
     /// From the first that was wanted on. Fewer than were wanted where there are no more, or where these have 4 MiB.
     lines: Vec<LineView>,
     /// The escape sequences in force where the first of these lines begins on each stream; absent where none are.
@@ -109,6 +112,7 @@ async fn lines(
             num: query.num,
             total: 0,
             done: false,
+            seq: Seq(0),
             lines: Vec::new(),
             style: None,
         }));
@@ -131,6 +135,7 @@ async fn lines(
         num: query.num,
         total,
         done,
+        seq: last,
         lines: lines
             .into_iter()
             .map(|line| LineView {
