@@ -1,7 +1,11 @@
 // Colours of terminal output as spans of classes. Pure. Knows SGR; every other escape is left out.
 // The style that a line ends with is handed to the next one, so lines can be read one at a time.
 
-/** What a line begins with when nothing is set. */
+/**
+ * What a line begins with when nothing is set.
+ * @type {Readonly<{ fg: number | null, bg: number | null, bold: boolean, dim: boolean, italic: boolean, underline: boolean,
+ *   inverse: boolean }>}
+ */
 export const PLAIN = Object.freeze({ fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false });
 
 // CSI … final byte; OSC … BEL or ST; other two-byte escapes; then stray control characters but tab.
@@ -75,6 +79,7 @@ function graphic(params, before) {
     else if (code >= 90 && code <= 97) style.fg = code - 82;
     else if (code >= 100 && code <= 107) style.bg = code - 92;
     else if (code === 38 || code === 48) {
+      /** @type {number | null} */
       let colour = null;
       if (codes[i + 1] === 5) {
         colour = indexed(codes[i + 2]);

@@ -19,16 +19,17 @@ export class ApiError extends Error {
  * @param {string} method
  * @param {string} path below /api/v1
  * @param {unknown} [body]
+ * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-async function call(method, path, body) {
+async function call(method, path, body, signal) {
   /** @type {Record<string, string>} */
   const headers = { accept: 'application/json' };
   if (body !== undefined) headers['content-type'] = 'application/json';
   let response;
   let text;
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(`/api/v1${path}`, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
     text = await response.text();
   } catch {
     throw new ApiError(0, 'unreachable', 'The queen cannot be reached. This page tries again by itself.');
@@ -58,6 +59,10 @@ export const api = {
   jobs: (filter = {}) => call('GET', `/jobs${query(filter)}`),
   job: (id) => call('GET', `/jobs/${part(id)}`),
   files: (id) => call('GET', `/jobs/${part(id)}/files`),
+  logLines: (id, num, from, count, signal) => call('GET', `/jobs/${part(id)}/log/lines${query({ num, from, count })}`, undefined, signal),
+  logSearch: (id, text, signal, num) => call('GET', `/jobs/${part(id)}/log/search${query({ text, num })}`, undefined, signal),
+  cases: (id, filter) => call('GET', `/jobs/${part(id)}/cases${query(filter)}`),
+  compare: (id, other) => call('GET', `/jobs/${part(id)}/compare${query({ with: other })}`),
   submit: (job) => call('POST', '/jobs', job),
   cancel: (id, reason) => call('POST', `/jobs/${part(id)}/cancel`, { reason }),
   rerun: (id, failed) => call('POST', `/jobs/${part(id)}/rerun`, { failed }),

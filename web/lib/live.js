@@ -10,7 +10,7 @@ export class Live {
   #topics = []; // what is asked for
   #takers = new Set();
   #watchers = new Set();
-  #socket = null;
+  #socket = /** @type {any} */ (null);
   #wait = FIRST_WAIT;
   #timer = null;
   #env;
@@ -20,7 +20,7 @@ export class Live {
       open: () => {
         const address = new URL('/api/v1/live', location.href);
         address.protocol = address.protocol.replace('http', 'ws');
-        return new WebSocket(address, env.protocols?.() ?? [PROTOCOL]);
+        return new WebSocket(address, [PROTOCOL]);
       },
       later: (ms, f) => setTimeout(f, ms),
       never: (timer) => clearTimeout(timer),
@@ -37,11 +37,12 @@ export class Live {
     return () => this.#watchers.delete(f);
   }
 
-  /** Hears a job from event `from` on: `take(events)` in portions, `live()` when the past is told. Answers how to stop. */
+  /** Hears a job from event `from` on, the past in outline: `take(events)` in portions, `live()` when it is told.
+   * Answers how to stop. */
   job(id, from, take, live = () => {}) {
     const entry = { from, take, live };
     this.#jobs.set(id, entry);
-    this.#say('subscribe', { job: id, from });
+    this.#ask(id, entry);
     this.#connect();
     return () => {
       if (this.#jobs.get(id) !== entry) return;
@@ -72,6 +73,10 @@ export class Live {
     this.#connect();
   }
 
+  #ask(job, { from }) {
+    this.#say('subscribe', { job, from, outline: true });
+  }
+
   #say(type, what) {
     if (this.state === 'open') this.#socket.send(JSON.stringify({ type, args: [what] }));
   }
@@ -90,7 +95,7 @@ export class Live {
     socket.onopen = () => {
       this.#wait = FIRST_WAIT;
       this.#move('open');
-      for (const [id, entry] of this.#jobs) this.#say('subscribe', { job: id, from: entry.from });
+      for (const [id, entry] of this.#jobs) this.#ask(id, entry);
       for (const what of this.#topics) this.#say('subscribe', what);
     };
     socket.onmessage = (message) => this.#hear(message.data);
@@ -112,7 +117,7 @@ export class Live {
     const messages = Array.isArray(frame) ? frame : [frame];
     // Neighbouring events of one job are handed on together.
     let portion = [];
-    let of = null;
+    let of = /** @type {any} */ (null);
     const flush = () => {
       if (portion.length) of?.take(portion);
       portion = [];
@@ -138,7 +143,7 @@ export class Live {
     const entry = this.#jobs.get(id);
     if (message.type === 'live') entry?.live();
     else if (message.type === 'lagged') {
-      if (entry) this.#say('subscribe', { job: id, from: entry.from });
+      if (entry) this.#ask(id, entry);
     } else {
       for (const take of this.#takers) take(message);
     }

@@ -1,37 +1,159 @@
-// Rows of a log: which section and line stands in which row when some sections are folded. Pure.
+// Rows of a log: which command and line stands in which row when some commands are folded or left out. Pure.
+// A sum over thousands of commands is kept as a tree, so that a command that grows costs a few steps and not all of them.
 
 /** Few enough commands that all of them are shown unfolded. */
-const FEW = 12;
+export const FEW = 12;
 
-/** Lays sections out: each has a header row and, unfolded, a row for each line. `{ sections, total }`. */
-export function sections(commands, { toggled = new Map(), badOnly = false } = {}) {
-  const list = [];
-  let total = 0;
-  for (const command of commands) {
-    const bad = command.exit != null && command.exit !== 0;
-    if (badOnly && !bad) continue;
-    const open = toggled.get(command.num) ?? (command.exit == null || bad || commands.length <= FEW);
-    list.push({ command, open, start: total });
-    total += 1 + (open ? command.log.length : 0);
+/** True if the command ended badly. */
+export const isBad = (command) => command.exit != null && command.exit !== 0;
+
+/** Sums of a growing list of numbers, each change and question in a logarithm of steps. */
+export class Sums {
+  #values = [];
+  #tree = [0];
+
+  get length() {
+    return this.#values.length;
   }
-  return { sections: list, total };
-}
 
-/** What stands in a row: `{ section, line }`, where line -1 is the header. */
-export function rowAt({ sections: list }, row) {
-  let low = 0;
-  let high = list.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (list[middle].start <= row) low = middle;
-    else high = middle - 1;
+  get total() {
+    return this.before(this.#values.length);
   }
-  return { section: list[low], line: row - list[low].start - 1 };
+
+  push(value) {
+    this.#values.push(value);
+    const at = this.#values.length;
+    // A node holds the sum of as many values, up to its own, as its lowest set bit says.
+    let sum = value;
+    for (let child = at - 1; child > at - (at & -at); child -= child & -child) sum += this.#tree[child];
+    this.#tree.push(sum);
+  }
+
+  set(index, value) {
+    const by = value - this.#values[index];
+    if (!by) return;
+    this.#values[index] = value;
+    for (let at = index + 1; at < this.#tree.length; at += at & -at) this.#tree[at] += by;
+  }
+
+  get(index) {
+    return this.#values[index];
+  }
+
+  /** The sum of the first `count`. */
+  before(count) {
+    let sum = 0;
+    for (let at = count; at > 0; at -= at & -at) sum += this.#tree[at];
+    return sum;
+  }
+
+  /** The index of the value in which the sum passes `place`. */
+  find(place) {
+    let at = 0;
+    let rest = place;
+    for (let step = 2 ** Math.floor(Math.log2(this.#tree.length)); step >= 1; step /= 2) {
+      const next = at + step;
+      if (next < this.#tree.length && this.#tree[next] <= rest) {
+        at = next;
+        rest -= this.#tree[next];
+      }
+    }
+    return at;
+  }
 }
 
-/** The row of a line, from 1, of a command; of its header if it is folded or the line is not there yet; else null. */
-export function rowOf({ sections: list }, num, line) {
-  const section = list.find(({ command }) => command.num === num);
-  if (!section) return null;
-  return section.start + (section.open ? Math.min(line, section.command.log.length) : 0);
+/** Commands laid out: each that is shown has a header row and, unfolded, a row for each line. */
+export class Rows {
+  #commands = [];
+  #sums = new Sums();
+  #toggled = new Map(); // num -> open, by a person
+  #all = null;
+  #few = true;
+  #filter = { badOnly: false, text: '' };
+
+  /** How many rows. */
+  get total() {
+    return this.#sums.total;
+  }
+
+  /** Takes commands that are new (`commands` only grows) and those that have changed. */
+  take(commands, changed) {
+    for (let i = this.#commands.length; i < commands.length; i += 1) {
+      this.#commands.push(commands[i]);
+      this.#sums.push(this.#size(commands[i]));
+    }
+    for (const command of changed) this.#sums.set(command.at, this.#size(command));
+    if (this.#few !== commands.length <= FEW) {
+      this.#few = commands.length <= FEW;
+      this.#again();
+    }
+  }
+
+  /** Shows only commands that ended badly, or whose name holds `text`. */
+  filter({ badOnly, text }) {
+    const wanted = { badOnly, text: text.toLowerCase() };
+    if (wanted.badOnly === this.#filter.badOnly && wanted.text === this.#filter.text) return;
+    this.#filter = wanted;
+    this.#again();
+  }
+
+  isOpen(command) {
+    return this.#toggled.get(command.num) ?? this.#all ?? (this.#few || command.exit == null || isBad(command));
+  }
+
+  isShown(command) {
+    const { badOnly, text } = this.#filter;
+    if (badOnly && !isBad(command)) return false;
+    return !text || `${command.path ?? ''} ${command.command ?? ''}`.toLowerCase().includes(text);
+  }
+
+  /** Folds or unfolds one command. */
+  toggle(command, open) {
+    this.#toggled.set(command.num, open);
+    this.#sums.set(command.at, this.#size(command));
+  }
+
+  /** Folds or unfolds all, those to come as well. */
+  toggleAll(open) {
+    this.#toggled.clear();
+    this.#all = open;
+    this.#again();
+  }
+
+  /**
+   * What stands in a row: `{ command, line }`, lines from 0, -1 for the header; null below the last row.
+   * @returns {any}
+   */
+  at(row) {
+    if (row < 0 || row >= this.total) return null;
+    const at = this.#sums.find(row);
+    return { command: this.#commands[at], line: row - this.#sums.before(at) - 1 };
+  }
+
+  /** The row of a line, from 0, of a command; of its header if it is folded; null if it is not shown. */
+  of(command, line) {
+    const size = this.#sums.get(command.at);
+    if (!size) return null;
+    return this.#sums.before(command.at) + Math.max(0, Math.min(line + 1, size - 1));
+  }
+
+  #size(command) {
+    if (!this.isShown(command)) return 0;
+    return 1 + (this.isOpen(command) ? command.log.length : 0);
+  }
+
+  #again() {
+    for (const command of this.#commands) this.#sums.set(command.at, this.#size(command));
+  }
 }
+
+/** A range of lines in an address, `12` or `12-20`, as `{ from, to }`; null if it is none. */
+export function rangeOf(text) {
+  const found = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text ?? '');
+  if (!found || Number(found[1]) < 1) return null;
+  const ends = [Number(found[1]), Number(found[2] ?? found[1])];
+  return { from: Math.max(1, Math.min(...ends)), to: Math.max(...ends) };
+}
+
+/** A range as an address has it. */
+export const rangeText = ({ from, to }) => (from === to ? String(from) : `${from}-${to}`);

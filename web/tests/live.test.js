@@ -4,11 +4,11 @@ import { Live } from '../lib/live.js';
 
 /** A queen's side of the socket that the test speaks for. */
 function world() {
-  const sockets = [];
-  const timers = [];
+  const sockets = /** @type {any[]} */ ([]);
+  const timers = /** @type {any[]} */ ([]);
   const live = new Live({
     open: () => {
-      const socket = { sent: [], send: (text) => socket.sent.push(JSON.parse(text)) };
+      const socket = { sent: /** @type {any[]} */ ([]), send: (text) => socket.sent.push(JSON.parse(text)) };
       sockets.push(socket);
       return socket;
     },
@@ -27,7 +27,7 @@ describe('the live connection', () => {
     live.topics([{ topic: 'jobs' }], () => {});
     last().onopen();
     assert.deepEqual(last().sent, [
-      { type: 'subscribe', args: [{ job: 'j', from: 1 }] },
+      { type: 'subscribe', args: [{ job: 'j', from: 1, outline: true }] },
       { type: 'subscribe', args: [{ topic: 'jobs' }] },
     ]);
   });
@@ -43,7 +43,7 @@ describe('the live connection', () => {
     timers.at(-1).f();
     last().onopen();
     assert.equal(sockets.length, 2);
-    assert.deepEqual(last().sent, [{ type: 'subscribe', args: [{ job: 'j', from: 3 }] }]);
+    assert.deepEqual(last().sent, [{ type: 'subscribe', args: [{ job: 'j', from: 3, outline: true }] }]);
     say(event(2));
     say([event(3), event(4)]);
     assert.deepEqual(taken, [1, 2, 3, 4]);
@@ -55,7 +55,7 @@ describe('the live connection', () => {
     last().onopen();
     say(event(1));
     say({ type: 'lagged', args: ['j', 1] });
-    assert.deepEqual(last().sent.at(-1), { type: 'subscribe', args: [{ job: 'j', from: 2 }] });
+    assert.deepEqual(last().sent.at(-1), { type: 'subscribe', args: [{ job: 'j', from: 2, outline: true }] });
   });
 
   it('tells jobs apart and says when the past is told', () => {
