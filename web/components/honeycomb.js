@@ -16,7 +16,8 @@ export function Honeycomb({ cells, width, label }) {
       const row = Math.floor(i / columns);
       const x = (i % columns) * WIDTH + (row % 2 ? WIDTH / 2 : 0);
       const y = row * HEIGHT * 0.75;
-      const shape = html`<path class=${`cell is-${cell.state}`} d=${hexagon(x, y)} fill-opacity=${0.55 + 0.45 * (cell.weight ?? 1)}><title>${cell.title}</title></path>
+      const shape = html`<path class=${`cell is-${cell.state}`} d=${hexagon(x, y)} fill-opacity=${0.55 + 0.45 * (cell.weight ?? 1)}>
+        <title>${cell.title}</title></path>
         ${MARKS[cell.state] && html`<path class="mark" d=${MARKS[cell.state](x + WIDTH / 2, y + HEIGHT / 2)} />`}`;
       return cell.href
         ? html`<a key=${cell.key} href=${cell.href} aria-label=${cell.title} tabindex=${cell.state === 'failed' ? 0 : -1}>${shape}</a>`

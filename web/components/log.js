@@ -1,192 +1,251 @@
-// The output of a job's commands: foldable sections in one window over all lines. Only rows in sight are elements.
+// The log of a job: foldable commands in one window over all lines. Only rows in sight are elements, and only their text is held.
+// What is scrolled over is a number of rows, of which a line at the top is the anchor: whatever grows or folds, that line stays.
+// Read next: ../lib/rows.js, ../lib/log.js, log-search.js.
 
-import { classes, parse, strip } from '../lib/ansi.js';
-import { duration, number, plural } from '../lib/format.js';
+import { number, plural } from '../lib/format.js';
 import { address, jobPath } from '../lib/router.js';
-import { rowAt, rowOf, sections } from '../lib/rows.js';
+import { Rows, rangeOf, rangeText } from '../lib/rows.js';
 import { useKeys } from './hooks.js';
-import { html, useEffect, useMemo, useRef, useState } from './html.js';
-import { State } from './parts.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
+import { Header, holds, Line } from './log-line.js';
+import { Search, useSearch } from './log-search.js';
+import { Notice } from './parts.js';
+import { useWindow } from './scroll.js';
 
-const ROW = 20;
-/** Browsers stop at some tens of millions of pixels; above this, scrolling is scaled. */
-const TALLEST = 8_000_000;
-/** Matches of a search that are counted one by one. */
-const MOST = 10_000;
+const ROW = 18;
+/** Rows beside those in sight whose text is asked for as well. */
+const BESIDE = 100;
 
-/** `job`: the state of store.js, changed in place; `version` says that it changed. */
-export function Log({ id, job, version, now, running, place, nameOf }) {
-  const box = useRef(null);
-  const [scroll, setScroll] = useState({ top: 0, height: 600 });
-  const [follow, setFollow] = useState(running && !place.query.cmd);
-  const [toggled, setToggled] = useState(() => new Map());
-  const [badOnly, setBadOnly] = useState(false);
-  const [query, setQuery] = useState('');
-  const [hit, setHit] = useState(0);
-  const seen = useRef(0);
-  const reading = useRef({ top: 0, factor: 1 });
-  const wanted = useRef(place.query.cmd ? { num: Number(place.query.cmd), line: Number(place.query.line || 0) } : null);
+/** `job`: the state of store.js, changed in place and drawn anew after each change. `place` is the address, `go(query)` changes it. */
+export function Log({ ctx, id, job, now, running, place, go }) {
+  const { query } = place;
+  const api = ctx.api;
+  const rows = useRef(/** @type {any} */ (null));
+  rows.current ??= fresh(job);
+  const [follow, setFollow] = useState(running && !query.cmd && !query.find);
+  const [filter, setFilter] = useState({ badOnly: query.bad === '1', text: '' });
+  const [, redraw] = useState(0);
+  const seen = useRef(job.lines);
+  const inSight = useRef(new Set());
+  /** The place to go to as soon as it is there. */
+  const wanted = useRef(/** @type {any} */ (null));
 
-  const layout = sections(job.order, { toggled, badOnly });
+  const layout = rows.current;
+  if (!follow) {
+    // What one reads does not fold by itself.
+    for (const command of job.changed) {
+      if (command.exit === 0 && inSight.current.has(command) && !layout.isOpen(command)) layout.toggle(command, true);
+    }
+  }
+  layout.take(job.order, job.changed);
+  job.changed.clear();
+  layout.filter(filter);
   const total = layout.total;
-  const real = total * ROW;
-  const tall = Math.min(real, TALLEST);
-  const factor = tall > scroll.height && real > tall ? (real - scroll.height) / (tall - scroll.height) : 1;
-  const first = Math.max(0, Math.floor((scroll.top * factor) / ROW));
-  const shown = Math.min(total - first, Math.ceil(scroll.height / ROW) + 2);
 
-  const hits = useMemo(() => (query ? find(job.order, query) : []), [query, query && version]);
-  const goTo = (row) => {
+  const letGo = () => {
     setFollow(false);
-    if (!box.current) return;
-    reading.current = { top: Math.max(0, row * ROW - scroll.height / 3), factor };
-    box.current.scrollTop = reading.current.top / factor;
-    box.current.scrollIntoView({ block: 'nearest' });
+    seen.current = job.lines;
   };
+  const view = useWindow({
+    total,
+    row: ROW,
+    follow,
+    /** The anchor of a row, and its row later on. */
+    keep: (row) => layout.at(row),
+    find: (anchor) => layout.of(anchor.command, anchor.line),
+    atEnd: () => running && setFollow(true),
+    left: letGo,
+  });
+
+  /** @type {{ num: number, range: { from: number, to: number } | null } | null | any} */
+  const marked = query.cmd == null ? null : { num: Number(query.cmd), range: rangeOf(query.line) };
+  const text = query.find ?? '';
+  const search = useSearch((what, signal) => api.logSearch(id, what, signal), text, job.lines);
+  const [hit, setHit] = useState(-1);
+  useEffect(() => setHit(-1), [text]);
+
+  /** Shows a line, from 1, or a header (0) as soon as it is there; opens what it is folded into. */
   const reveal = (num, line) => {
-    setToggled((before) => new Map(before).set(num, true));
+    letGo();
     wanted.current = { num, line };
+    redraw((n) => n + 1);
   };
-  const step = (by) => {
-    if (!hits.length) return;
-    const next = (hit + by + hits.length) % hits.length;
-    setHit(next);
-    reveal(hits[next].num, hits[next].line);
-  };
-
   useEffect(() => {
-    const measure = () => box.current && setScroll({ top: box.current.scrollTop, height: box.current.clientHeight });
-    measure();
-    const watcher = new ResizeObserver(measure);
-    watcher.observe(box.current);
-    return () => watcher.disconnect();
-  }, []);
-  useEffect(() => {
-    if (follow) {
-      box.current.scrollTop = box.current.scrollHeight;
-      seen.current = job.lines;
-    } else if (factor !== reading.current.factor) {
-      // What one reads stays where it is while a scaled log grows.
-      box.current.scrollTop = reading.current.top / factor;
-    }
-    reading.current.factor = factor;
-  });
-  useEffect(() => {
-    // A place in the address, or a match: gone to as soon as its line is there, or the past is told.
+    if (marked) reveal(marked.num, marked.range?.from ?? 0);
+  }, [query.cmd, query.line]);
+  useLayoutEffect(() => {
     const { num, line } = wanted.current ?? {};
-    const section = num == null ? null : layout.sections.find(({ command }) => command.num === num);
-    if (!section || (section.command.log.length < line && !job.live)) return;
-    if (!section.open && !toggled.has(num)) {
-      setToggled((before) => new Map(before).set(num, true));
-      return;
-    }
+    const command = num == null ? null : job.commands.get(num);
+    if (!command || (command.log.length < line && !job.live)) return;
     wanted.current = null;
-    goTo(rowOf(layout, num, line));
+    if (!layout.isShown(command)) setFilter({ badOnly: false, text: '' });
+    if (!layout.isOpen(command)) layout.toggle(command, true);
+    if (layout.isShown(command)) view.show(layout.of(command, Math.min(line, command.log.length) - 1), layout.total);
+    else wanted.current = { num, line };
+    redraw((n) => n + 1);
   });
-  useEffect(() => {
-    if (place.query.cmd) reveal(Number(place.query.cmd), Number(place.query.line || 0));
-  }, [place.query.cmd, place.query.line]);
-  useKeys({ '.': () => setFollow((on) => !on) });
 
-  const onScroll = () => {
-    const { scrollTop: top, clientHeight: height, scrollHeight } = box.current;
-    setScroll({ top, height });
-    // An echo of a place set above says nothing new, and may be told after the scale has changed.
-    if (Math.abs(top - reading.current.top / reading.current.factor) > 2) reading.current = { top: top * factor, factor };
-    if (top + height >= scrollHeight - 2) {
-      seen.current = job.lines;
-      if (running) setFollow(true);
-    } else if (follow && top < scroll.top) setFollow(false);
+  const step = (by) => {
+    const { matches } = search.answer;
+    if (!matches.length) return;
+    const order = ([num]) => job.commands.get(num)?.at ?? 0;
+    // The queen tells them by number; one reads them in the order of the page.
+    search.answer.sorted ??= [...matches].sort((a, b) => order(a) - order(b) || a[1] - b[1]);
+    let next = hit + by;
+    if (hit < 0 && by > 0) {
+      const here = layout.at(view.first)?.command.at ?? 0;
+      next = Math.max(
+        0,
+        search.answer.sorted.findIndex((match) => order(match) >= here),
+      );
+    }
+    next = (next + matches.length) % matches.length;
+    setHit(next);
+    reveal(...search.answer.sorted[next]);
   };
-  const toggle = (section) => setToggled((before) => new Map(before).set(section.command.num, !section.open));
 
-  const rows = [];
-  for (let row = first; row < first + shown; row += 1) {
-    const { section, line } = rowAt(layout, row);
-    // Positions are relative to the window, so that scaling does not tear rows apart.
-    const top = scroll.top + (row * ROW - scroll.top * factor);
-    rows.push(
-      line < 0
-        ? html`<${Header} key=${`h${section.command.num}`} section=${section} top=${top} now=${now} toggle=${toggle} nameOf=${nameOf} />`
-        : html`<${Line} key=${`${section.command.num}.${line}`} id=${id} section=${section} line=${line} top=${top} place=${place} query=${query} />`,
+  const here = (change) => address(jobPath(id), { ...query, tab: 'log', ...change });
+  const pick = (num, line) => (event) => {
+    if (event.metaKey || event.ctrlKey) return;
+    event.preventDefault();
+    choose(num, line, event.shiftKey);
+  };
+  const choose = (num, line, more) => {
+    const range =
+      more && marked?.num === num && marked.range
+        ? { from: Math.min(marked.range.from, line), to: Math.max(marked.range.to, line) }
+        : { from: line, to: line };
+    letGo();
+    go({ cmd: num, line: rangeText(range) }, true);
+  };
+  /** Moves the mark by a line, or makes it longer. */
+  const move = (by, more) => {
+    const top = layout.at(view.first);
+    const num = marked?.num ?? top?.command.num;
+    const length = job.commands.get(num)?.log.length ?? 0;
+    if (!length) return;
+    const from = marked?.range ? (by > 0 ? marked.range.to : marked.range.from) + by : Math.max(1, (top?.line ?? 0) + 1);
+    choose(num, Math.max(1, Math.min(length, from)), more);
+  };
+  useKeys({
+    '.': () => (follow ? letGo() : setFollow(running)),
+    j: () => move(1, false),
+    k: () => move(-1, false),
+    J: () => move(1, true),
+    K: () => move(-1, true),
+    Escape: () => marked && go({ cmd: null, line: null }, true),
+  });
+
+  const shown = [];
+  const ranges = [];
+  inSight.current = new Set();
+  const raw = `/api/v1/jobs/${encodeURIComponent(id)}/log`;
+  const toggle = (command) => {
+    layout.toggle(command, !layout.isOpen(command));
+    redraw((n) => n + 1);
+  };
+  const header = (command, top, above) =>
+    html`<${Header} key=${above ? 'above' : `h${command.num}`} command=${command} open=${layout.isOpen(command)} top=${top} now=${now}
+      toggle=${toggle} nameOf=${ctx.droneName} raw=${`${raw}?num=${command.num}`} above=${above} />`;
+  for (let row = view.first; row < view.first + view.count; row += 1) {
+    const found = layout.at(row);
+    if (!found) break;
+    const { command, line } = found;
+    inSight.current.add(command);
+    if (line < 0) {
+      shown.push(header(command, view.top(row), false));
+      continue;
+    }
+    const last = ranges.at(-1);
+    if (last?.log === command.log) last.to = line + 1;
+    else ranges.push({ log: command.log, from: line, to: line + 1 });
+    const here1 = command.log.line(line);
+    const isMarked = marked?.num === command.num && marked.range && line + 1 >= marked.range.from && line + 1 <= marked.range.to;
+    shown.push(
+      html`<${Line} key=${`${command.num}.${line}`} line=${here1} number=${line + 1} top=${view.top(row)} marked=${isMarked}
+        found=${holds(here1, text) ? text : ''} href=${here({ cmd: command.num, line: line + 1 })} pick=${pick(command.num, line + 1)} />`,
     );
   }
-  const above = shown > 0 ? rowAt(layout, first) : null;
-  const fresh = Math.max(0, job.lines - seen.current);
+  useEffect(() => {
+    const beside = ranges.map(({ log, from, to }) => ({ log, from: from - BESIDE, to: to + BESIDE }));
+    job.pages.want([...ranges, ...beside]);
+  });
+  const above = layout.at(view.first);
+  const came = Math.max(0, job.lines - seen.current);
+  const all = (open) => () => {
+    layout.toggleAll(open);
+    redraw((n) => n + 1);
+  };
 
   return html`<section class="log" aria-label="Log">
     <div class="tools">
-      <h2>Log</h2><span class="faint num">${plural(job.lines, 'line')}</span>
-      <label class="check"><input type="checkbox" checked=${badOnly} onChange=${(event) => setBadOnly(event.target.checked)} /> Failures only</label>
-      <button class="quiet" onClick=${() => setToggled(new Map(job.order.map((command) => [command.num, true])))}>Unfold all</button>
-      <button class="quiet" onClick=${() => setToggled(new Map(job.order.map((command) => [command.num, false])))}>Fold all</button>
-      <span class="find"><input type="search" placeholder="Find in the log" aria-label="Find in the log" value=${query}
-          onInput=${(event) => {
-            setQuery(event.target.value);
-            setHit(0);
-          }} onKeyDown=${(event) => event.key === 'Enter' && step(event.shiftKey ? -1 : 1)} />
-        ${
-          query &&
-          html`<span class="num faint" role="status">${hits.length ? `${number(hit + 1)} of ${hits.length >= MOST ? `${number(MOST)}+` : number(hits.length)}` : 'none'}</span>
-          <button class="quiet" aria-label="Previous match" onClick=${() => step(-1)}>↑</button><button class="quiet" aria-label="Next match" onClick=${() => step(1)}>↓</button>`
-        }</span>
-      <a class="quiet button" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log`} download>Raw</a>
+      <span class="faint num">${plural(job.lines, 'line')} of ${plural(job.order.length, 'command')}</span>
+      <label class="check"><input type="checkbox" checked=${filter.badOnly}
+        onChange=${(event) => setFilter({ ...filter, badOnly: event.target.checked })} /> Failures only</label>
+      <input type="search" class="filter" placeholder="Only commands named …" aria-label="Only commands whose name holds"
+        value=${filter.text}
+        onInput=${(event) => setFilter({ ...filter, text: event.target.value })} />
+      <button class="quiet" onClick=${all(true)}>Unfold all</button>
+      <button class="quiet" onClick=${all(false)}>Fold all</button>
+      <${Search} text=${text} setText=${(find) => go({ find }, true)} state=${search} at=${hit} step=${step} />
+      <a class="quiet button" href=${raw} download>Download</a>
+      <a class="quiet button" href=${raw} target="_blank" rel="noopener">Raw</a>
     </div>
-    <div class="lines" ref=${box} onScroll=${onScroll} tabindex="0">
-      <div class="spacer" style=${{ height: `${Math.max(tall, 1)}px` }}>
-        ${above && above.line >= 0 && html`<${Header} key="above" section=${above.section} top=${scroll.top} now=${now} toggle=${toggle} nameOf=${nameOf} above />`}
-        ${rows}
-        ${total === 0 && html`<p class="faint nothing">${running ? 'Nothing was written yet.' : 'This job wrote nothing.'}</p>`}
+    ${
+      marked?.range &&
+      html`<${Marked} raw=${raw} marked=${marked} command=${job.commands.get(marked.num)} here=${here({})}
+      clear=${() => go({ cmd: null, line: null }, true)} />`
+    }
+    ${
+      job.pages.problem &&
+      html`<${Notice} kind="bad" title="Part of the log could not be loaded">${job.pages.problem.message} <button
+        onClick=${() => job.pages.retry()}>Try again</button><//>`
+    }
+    <div class="lines" ref=${view.box} onScroll=${view.onScroll} onWheel=${view.onWheel} onKeyDown=${view.onKeyDown} tabindex="0"
+      role="region"
+      aria-label="Lines of the log; j and k mark one, the arrow keys scroll">
+      <div class="spacer" style=${{ height: `${view.height}px` }}>
+        ${above && above.line >= 0 && header(above.command, view.edge, true)}
+        ${shown}
+        ${total === 0 && html`<p class="faint nothing">${nothing(job, running, filter)}</p>`}
       </div>
     </div>
-    ${running && !follow && html`<button class="follow main" onClick=${() => setFollow(true)}>Jump to now${fresh > 0 && html` · ${plural(fresh, 'new line')}`}</button>`}
+    ${
+      running &&
+      !follow &&
+      html`<button class="follow main" onClick=${() => setFollow(true)}>Jump to now${came > 0 && html` · ${plural(came, 'new line')}`}
+        </button>`
+    }
   </section>`;
 }
 
-const at = (top) => ({ transform: `translateY(${Math.round(top)}px)` });
-
-function Header({ section, top, now, toggle, nameOf, above }) {
-  const { command, open } = section;
-  const state = command.exit == null ? 'running' : command.exit === 0 ? 'passed' : 'failed';
-  const took = command.elapsed ?? (command.exit == null && command.since ? now - command.since : null);
-  return html`<div class=${`line head${above ? ' above' : ''}`} style=${at(top)}>
-    <button aria-expanded=${open} onClick=${() => toggle(section)}><span class="fold" aria-hidden="true">${open ? '▾' : '▸'}</span>
-      <${State} of=${state} bare /> <span class="what">${command.path ?? command.command ?? ''}</span>
-      ${command.path && command.command && html`<span class="faint what"> ${command.command}</span>`}</button>
-    <span class="faint num">${[
-      command.plugin ?? command.phase,
-      command.drone && nameOf(command.drone),
-      command.exit ? `exit ${command.exit}` : null,
-      took == null ? null : duration(took),
-      plural(command.log.length, 'line'),
-    ]
-      .filter(Boolean)
-      .join(' · ')}</span></div>`;
+/** Rows that know nothing yet, to be told of everything. */
+function fresh(job) {
+  job.changed.clear();
+  return new Rows();
 }
 
-function Line({ id, section, line, top, place, query }) {
-  const { num, log } = section.command;
-  const { spans } = parse(log.lines[line], log.style(line));
-  const marked = Number(place.query.cmd) === num && Number(place.query.line) === line + 1;
-  const found = query && strip(log.lines[line]).toLowerCase().includes(query.toLowerCase());
-  return html`<div class=${`line${log.isError(line) ? ' err' : ''}${marked ? ' marked' : ''}${found ? ' found' : ''}`} style=${at(top)}>
-    <a class="no" href=${address(jobPath(id), { ...place.query, cmd: num, line: line + 1 })} tabindex="-1">${line + 1}</a><span class="text">${spans.map(
-      ({ text, style }) => {
-        const names = classes(style);
-        return names ? html`<span class=${names}>${text}</span>` : text;
-      },
-    )}</span></div>`;
+function nothing(job, running, { badOnly, text }) {
+  if (job.order.length && (badOnly || text)) return badOnly ? 'No command has failed.' : 'No command has a name that holds this.';
+  return running ? 'Nothing was written yet.' : 'This job wrote nothing.';
 }
 
-function find(commands, query) {
-  const needle = query.toLowerCase();
-  const hits = [];
-  for (const { num, log } of commands) {
-    for (let line = 0; line < log.length; line += 1) {
-      if (!strip(log.lines[line]).toLowerCase().includes(needle)) continue;
-      hits.push({ num, line: line + 1 });
-      if (hits.length >= MOST) return hits;
-    }
-  }
-  return hits;
+/** What is marked: its address to copy, and its text alone. */
+function Marked({ raw, marked, command, here, clear }) {
+  const [copied, setCopied] = useState('');
+  const { from, to } = marked.range;
+  useEffect(() => setCopied(''), [here]);
+  const copy = () =>
+    navigator.clipboard?.writeText(new URL(here, location.href).href).then(
+      () => setCopied('copied'),
+      () => setCopied('could not be copied'),
+    );
+  return html`<p class="chosen" role="status">
+    <span>${from === to ? `Line ${number(from)}` : `Lines ${number(from)}–${number(to)}`} of <span class="mono">
+      ${command?.path ?? command?.command ?? `command ${marked.num}`}</span></span>
+    ${navigator.clipboard ? html`<button class="quiet" onClick=${copy}>Copy link</button>` : html`<a href=${here}>Link</a>`}
+    <a class="quiet button" href=${`${raw}?num=${marked.num}&from=${from}&to=${to}`} target="_blank" rel="noopener">Raw</a>
+    <button class="quiet" onClick=${clear} title="Escape">Clear</button> <span class="faint">
+      ${copied || 'shift-click another number for a range'}</span>
+  </p>`;
 }

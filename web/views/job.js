@@ -1,196 +1,193 @@
-// One job: did it pass, will it, when; what failed and what does it say; and every line.
+// One job: did it pass, will it, when; what failed and what does it say; where did the time go; and every line.
+// Hears the job's events and keeps its state; each part is a tab with an address and a module of its own. Read next: job/.
 
-import { Honeycomb } from '../components/honeycomb.js';
-import { useKeys, useLoad, useNow, useRedraw, useThrottled } from '../components/hooks.js';
+import { useKeys, useLoad, useNow, usePage, useRedraw, useThrottled } from '../components/hooks.js';
 import { html, useEffect, useRef, useState } from '../components/html.js';
-import { Log } from '../components/log.js';
-import { Action, Ago, Failed, Notice, Skeleton, State } from '../components/parts.js';
-import { authorOf, clock, duration, number, plural, refOf, shortId, titleOf } from '../lib/format.js';
-import { address, jobPath, projectPath } from '../lib/router.js';
-import { emptyJob, failures, PHASES, job as take, tally } from '../lib/store.js';
+import { Failed, Notice, Skeleton } from '../components/parts.js';
+import { number } from '../lib/format.js';
+import { Pages } from '../lib/log.js';
+import { address, jobPath } from '../lib/router.js';
+import { FINAL } from '../lib/states.js';
+import { emptyJob, filesOf, sumOf, job as take } from '../lib/store.js';
+import { Failures } from './job/failures.js';
+import { Head } from './job/head.js';
 
-const FINAL = new Set(['passed', 'failed', 'errored', 'cancelled']);
 /** Events after which the header's row is asked for again. */
 const TELLING = /^job:(queued|started|phase|files|file:done|tested|deployed|errored|cancelled|retry|done)$/;
 
+/**
+ * What the tabs are: name, label, count, what loads the component.
+ * @type {[string, string, (job: any) => number, (() => Promise<any>) | null][]}
+ */
+const TABS = [
+  ['failures', 'Failures', ({ tally }) => tally.bad, null],
+  ['files', 'Files', ({ tally }) => tally.total, () => import('./job/files.js').then((module) => module.Files)],
+  ['tests', 'Tests', ({ cases }) => sumOf(cases), () => import('./job/tests.js').then((module) => module.Tests)],
+  ['timeline', 'Timeline', () => 0, () => import('./job/timeline.js').then((module) => module.TimelineTab)],
+  ['log', 'Log', ({ lines }) => lines, () => import('../components/log.js').then((module) => module.Log)],
+  [
+    'plugins',
+    'Plugins',
+    ({ plugins, pool }) => plugins.count + pool.count,
+    () => import('./job/plugins.js').then((module) => module.Plugins),
+  ],
+  ['compare', 'Compare', () => 0, () => import('./job/compare.js').then((module) => module.Compare)],
+];
+
 export function Job({ ctx, place }) {
   const { id } = place.params;
-  const state = useRef(emptyJob()).current;
   const redraw = useRedraw();
+  const state = useRef(/** @type {any} */ (null));
+  state.current ??= emptyJob(
+    new Pages({ ask: (num, from, count, signal) => ctx.api.logLines(id, num, from, count, signal), changed: redraw }),
+  );
+  const job = state.current;
   const now = useNow();
   const { data: row, error, reload } = useLoad(() => ctx.api.job(id), [id]);
   const refresh = useThrottled(reload, 1000);
   const known = row != null;
+  const gone = row?.log_removed != null;
   useEffect(() => {
-    // There is nothing to hear of a job that is not there.
+    // There is nothing to hear of a job that is not there, or whose events are kept no longer.
     if (!known) return undefined;
+    if (gone) {
+      const told = (files) => {
+        if (!job.tally.total) filesOf(job, files);
+        job.live = true;
+        redraw();
+      };
+      ctx.api.files(id).then((answer) => told(answer.files ?? answer), redraw);
+      return undefined;
+    }
     const hear = (events) => {
-      for (const event of events) take(state, event);
+      for (const event of events) take(job, event);
       if (events.some((event) => TELLING.test(event.type))) refresh();
       redraw();
     };
     return ctx.live.job(id, 1, hear, () => {
-      state.live = true;
+      job.live = true;
       redraw();
     });
-  }, [id, known]);
+  }, [id, known, gone]);
   useEffect(() => {
     const changed = (message) => (message.type === 'jobs:changed' ? message.args[0]?.id === id && refresh() : redraw());
     ctx.listeners.add(changed);
-    return () => ctx.listeners.delete(changed);
+    // What could not be loaded while the connection was away can be now.
+    const stop = ctx.live.watch((connection) => {
+      if (connection !== 'open') return;
+      refresh();
+      if (job.pages.problem) job.pages.retry();
+    });
+    return () => {
+      ctx.listeners.delete(changed);
+      stop();
+      job.pages.close();
+    };
   }, [id]);
-  useEffect(() => {
-    document.title = row ? `${row.state} · ${row.project} · Skep` : 'Skep';
-  }, [row?.state]);
+  usePage(row ? `${row.state} · ${row.project}` : 'Job', row?.state);
 
   const again = async (failed) => {
     const { id: next } = await ctx.api.rerun(id, failed);
     ctx.go(jobPath(next));
   };
-  const bad = failures(state);
-  const jump = useRef(-1);
+  const tab = tabOf(place.query);
+  const to = (change) => address(jobPath(id), { ...place.query, ...change });
+  const go = (change, replace = false) => ctx.go(to({ tab, ...change }), replace);
+  const [trouble, setTrouble] = useState(/** @type {any} */ (null));
   useKeys({
-    r: () => row && FINAL.has(row.state) && bad.length > 0 && again(true),
-    f: () => {
-      const list = document.querySelectorAll('.failure');
-      if (!list.length) return;
-      jump.current = (jump.current + 1) % list.length;
-      list[jump.current].scrollIntoView({ block: 'center' });
-      list[jump.current].focus();
-    },
+    r: () => row && ctx.may('rerun') && FINAL.has(row.state) && job.tally.bad > 0 && again(true).catch(setTrouble),
+    f: () => (tab === 'failures' ? nextFailure() : ctx.go(address(jobPath(id)))),
   });
 
   if (error && !row) return html`<${Failed} error=${error} retry=${reload} />`;
   if (!row) return html`<${Skeleton} rows="8" />`;
   const running = !FINAL.has(row.state);
+  const props = { ctx, id, row, job, now, running, place, go, to };
   return html`<article>
-    <${Head} ctx=${ctx} job=${row} state=${state} now=${now} running=${running} again=${again} reload=${reload} />
+    <${Head} ...${props} again=${again} reload=${reload} />
+    ${trouble && html`<${Notice} kind="bad" title="It could not be run again">${trouble.message}<//>`}
     ${row.error && html`<${Notice} kind="bad" title=${`Errored: ${row.error.kind}`}>${row.error.message}<//>`}
     ${row.cancel_reason && html`<${Notice} title="Cancelled">${row.cancel_reason}<//>`}
-    ${running && row.now?.waits && html`<${Notice} title="It waits">${row.now.waits}<//>`}
-    ${state.warnings.map((warning, i) => html`<${Notice} key=${i} title=${`Warning of ${warning.source}`}>${warning.message}<//>`)}
-    ${state.retries.map((retry) => html`<${Notice} key=${retry.attempt} title=${`Tried again, try ${retry.attempt}`}>${retry.reason}<//>`)}
-    <${Files} id=${id} state=${state} now=${now} nameOf=${ctx.droneName} />
-    <${Failures} id=${id} bad=${bad} nameOf=${ctx.droneName} />
-    <${Log} id=${id} job=${state} version=${state.version} now=${now} running=${running} place=${place} nameOf=${ctx.droneName} />
+    ${running && job.tally.running === 0 && row.now?.waits && html`<${Notice} title="It waits">${row.now.waits}<//>`}
+    ${job.warnings.map((warning, i) => html`<${Notice} key=${i} title=${`Warning of ${warning.source}`}>${warning.message}<//>`)}
+    ${job.retries.map((retry) => html`<${Notice} key=${retry.attempt} title=${`Tried again, try ${retry.attempt}`}>${retry.reason}<//>`)}
+    ${
+      gone &&
+      html`<${Notice}
+      title="The log is kept no longer">Its results stay; its output, timeline and messages of plugins are gone.<//>`
+    }
+    <${Tabs} job=${job} tab=${tab} id=${id} ctx=${ctx} />
+    <div role="tabpanel" id="panel" aria-labelledby=${`tab-${tab}`} class=${`panel ${tab}`}><${Panel} key=${tab} tab=${tab}
+      props=${props} /></div>
   </article>`;
 }
 
-function Head({ ctx, job, state, now, running, again, reload }) {
-  const sum = tally(state);
-  const total = Math.max(sum.total, job.files_total);
-  const done = Math.max(sum.done, job.files_done);
-  const bad = Math.max(sum.bad, job.files_bad);
-  const wall = job.started == null ? null : (job.finished ?? now) - job.started;
-  const end = job.now?.expected_end;
-  const facts = [
-    total > 0 &&
-      (bad > 0
-        ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>`
-        : html`<b>${number(done)} of ${plural(total, 'file')}</b>`),
-    bad > 0 && done < total && `${number(done)} done`,
-    sum.running > 0 && `${number(sum.running)} running`,
-    sum.flaky > 0 && html`<span class="is-flaky">${number(sum.flaky)} flaky</span>`,
-    sum.empty > 0 && `${number(sum.empty)} empty`,
-    state.cases > 0 && plural(state.cases, 'test'),
-    wall != null && `wall ${duration(wall)}`,
-    running && end && `ends about ${clock(end)}`,
-    state.drones.size > 0 && plural(state.drones.size, 'drone'),
-  ].filter(Boolean);
-  const [asked, setAsked] = useState(false);
-  const cancel = async () => {
-    await ctx.api.cancel(job.id, 'cancelled in the dashboard');
-    setAsked(true);
-    reload();
+/** Which part an address means; one of a line means the log. */
+function tabOf({ tab, cmd }) {
+  if (TABS.some(([name]) => name === tab)) return tab;
+  return cmd == null ? 'failures' : 'log';
+}
+
+function nextFailure() {
+  const list = [...document.querySelectorAll('.failure')];
+  const at = list.indexOf(/** @type {Element} */ (document.activeElement?.closest('.failure')));
+  const next = /** @type {HTMLElement | undefined} */ (list[(at + 1) % list.length]);
+  next?.scrollIntoView({ block: 'center' });
+  next?.focus({ preventScroll: true });
+}
+
+function Tabs({ job, tab, id, ctx }) {
+  const list = useRef(/** @type {any} */ (null));
+  const press = (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const links = [...list.current.querySelectorAll('a')];
+    const next = links[(links.indexOf(document.activeElement) + by + links.length) % links.length];
+    next.focus();
+    next.click();
   };
-  return html`<header class="job-head">
-    <p class="crumbs"><a href="/jobs">Jobs</a> / <a href=${projectPath(job.project)}>${job.project}</a> / <span class="mono" title=${job.id}>${shortId(job.id)}</span></p>
-    <div class="title"><h1><${State} of=${job.state} /> ${titleOf(job) || job.project}</h1>
-      <div class="actions">
-        ${
-          running
-            ? html`<${Action} kind="danger" run=${cancel}>${asked ? 'Cancelling' : 'Cancel'}<//>`
-            : html`${bad > 0 && html`<${Action} kind="main" run=${() => again(true)} title="Only the files that failed (r)">Rerun failed<//>`}<${Action} run=${() => again(false)}>Rerun<//>`
-        }
-      </div></div>
-    <p class="facts"><a href=${projectPath(job.project)}>${job.project}</a>${refOf(job) && html` · <span class="mono">${refOf(job)}</span>`}
-      ${authorOf(job) && html` · ${authorOf(job)}`} · ${job.trigger.type} · <${Ago} at=${job.submitted} now=${now} />
-      ${job.rerun_of && html` · again of <a class="mono" href=${jobPath(job.rerun_of)}>${shortId(job.rerun_of)}</a>`}
-      ${job.attempt > 1 && html` · try ${job.attempt}`}${job.runner && html` · ${job.runner}`}</p>
-    <p class="facts num" role="status">${facts.map((fact, i) => html`<span key=${i}>${i > 0 && ' · '}${fact}</span>`)}</p>
-    <${Phases} state=${state} now=${now} running=${running} />
-  </header>`;
+  const step = (event) => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    ctx.go(event.currentTarget.getAttribute('href'));
+  };
+  return html`<div class="tabs" role="tablist" aria-label="Parts of the job" ref=${list} onKeyDown=${press}>${TABS.map(
+    ([name, label, count]) => {
+      const n = count(job);
+      const on = name === tab;
+      return html`<a key=${name} role="tab" id=${`tab-${name}`} aria-selected=${on} aria-controls=${on ? 'panel' : null}
+        tabindex=${on ? 0 : -1}
+      href=${address(jobPath(id), { tab: name })} onClick=${step}>${label}${
+        n > 0 &&
+        html` <span
+        class=${`num ${name === 'failures' ? 'is-failed' : 'faint'}`}>${number(n)}</span>`
+      }</a>`;
+    },
+  )}</div>`;
 }
 
-function Phases({ state, now, running }) {
-  const known = PHASES.filter((name) => state.phases[name]);
-  if (!known.length) return null;
-  return html`<ol class="phases" aria-label="Phases">${known.map((name) => {
-    const phase = state.phases[name];
-    // Tests can fail while the phase itself ends well.
-    const code = name === 'test' && state.tested != null ? state.tested : phase.code;
-    // A phase that ends without a code was broken off: the system, not the repository, could not go on.
-    const ended = code ? 'failed' : code == null && (state.error || state.cancelled) ? (state.error ? 'errored' : 'cancelled') : 'passed';
-    const word = phase.done != null ? ended : running ? 'running' : 'cancelled';
-    const took = phase.start == null ? null : (phase.done ?? (running ? now : null)) - phase.start;
-    return html`<li key=${name}><${State} of=${word} bare /> ${name} <span class="faint num">${took == null || took < 0 ? '' : duration(took)}</span></li>`;
-  })}</ol>`;
-}
+const parts = new Map(/** @type {[string, any][]} */ ([['failures', Failures]]));
 
-function Files({ id, state, now, nameOf }) {
-  const box = useRef(null);
-  const [width, setWidth] = useState(600);
+/** The part of a tab, loaded when one first comes to it. */
+function Panel({ tab, props }) {
+  const [, redraw] = useState(0);
+  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const load = () => {
+    setProblem(null);
+    const module = TABS.find(([name]) => name === tab)?.[3];
+    module?.().then((part) => {
+      parts.set(tab, part);
+      redraw((n) => n + 1);
+    }, setProblem);
+  };
   useEffect(() => {
-    const watcher = new ResizeObserver(([entry]) => setWidth(entry.contentRect.width));
-    if (box.current) watcher.observe(box.current);
-    return () => watcher.disconnect();
+    if (!parts.has(tab)) load();
   }, []);
-  const files = [...state.files.values()];
-  const longest = files.reduce((most, file) => Math.max(most, file.result?.duration ?? 0), 1);
-  const cells = files.map((file) => ({
-    key: file.path,
-    state: stateOf(file),
-    weight: file.result ? Math.sqrt(file.result.duration / longest) : 1,
-    title: [file.path, stateOf(file), file.result && duration(file.result.duration), file.drone && `on ${nameOf(file.drone)}`]
-      .filter(Boolean)
-      .join(' · '),
-    href: file.num == null ? null : address(jobPath(id), { cmd: file.num }),
-  }));
-  return html`<section class="files" ref=${box}>${
-    files.length > 0 &&
-    html`<h2>Files</h2><${Honeycomb} cells=${cells} width=${width} label=${`${plural(files.length, 'test file')}, one cell each`} />
-    <details><summary>List</summary><table><thead><tr><th>File</th><th>State</th><th class="right">Tests</th><th class="right">Took</th><th>Drone</th></tr></thead>
-      <tbody>${files.slice(0, 2000).map((file) => {
-        const counts = file.result?.cases;
-        const cases = counts ? Object.values(counts).reduce((a, b) => a + b, 0) : file.cases;
-        return html`<tr key=${file.path}><td class="mono">${file.num == null ? file.path : html`<a href=${address(jobPath(id), { cmd: file.num })}>${file.path}</a>`}</td><td><${State} of=${stateOf(file)} /></td>
-          <td class="right num">${cases || ''}</td><td class="right num">${file.result ? duration(file.result.duration) : file.state === 'running' ? duration(now - file.since) : ''}</td><td>${file.drone ? nameOf(file.drone) : ''}</td></tr>`;
-      })}</tbody></table>${files.length > 2000 && html`<p class="faint">The first 2,000 of ${number(files.length)}.</p>`}</details>`
-  }</section>`;
-}
-
-const stateOf = (file) => (file.state === 'done' ? file.outcome : file.state);
-
-function Failures({ id, bad, nameOf }) {
-  if (!bad.length) return null;
-  return html`<section class="failures"><h2>Failures <span class="num faint">${number(bad.length)}</span></h2>
-    ${bad.slice(0, 200).map(({ file, cases, stderr }) => {
-      const log = html`<a href=${address(jobPath(id), { cmd: file.num })}>log</a>`;
-      const where = html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${nameOf(file.drone)}`}${file.failedOn.size > 0 && `, failed also on ${[...file.failedOn].map(nameOf).join(', ')}`}${file.attempt > 1 && `, try ${file.attempt}`} · ${log}</span>`;
-      if (!cases.length) {
-        return html`<div class="failure" key=${file.path} tabindex="-1"><div class="what"><${State} of=${file.outcome} bare /> <b class="mono">${file.path}</b> ${where}</div>
-          <p>${file.outcome === 'failed' ? `Ended with exit code ${file.result.exit ?? 'unknown'}.` : file.outcome === 'timedout' ? 'It was stopped at its time limit.' : 'Its process died, or its drone was lost, too often.'}</p>
-          ${stderr && html`<pre tabindex="0">${stderr}</pre>`}</div>`;
-      }
-      return cases
-        .slice(0, 50)
-        .map(
-          (one, i) =>
-            html`<div class="failure" key=${`${file.path} ${i}`} tabindex="-1"><div class="what"><${State} of=${one.outcome} bare /> <b class="mono">${file.path}</b> <span class="mono">${one.name}</span> ${
-              one.duration != null && html`<span class="num">${duration(one.duration)}</span> `
-            }${where}</div>${one.message && html`<pre tabindex="0">${one.message}</pre>`}</div>`,
-        );
-    })}
-    ${bad.length > 200 && html`<p class="faint">The first 200 of ${number(bad.length)} files.</p>`}
-  </section>`;
+  const Part = parts.get(tab);
+  if (Part) return html`<${Part} ...${props} />`;
+  if (problem)
+    return html`<${Notice} kind="bad" title="This part of the page could not be loaded">The queen cannot be reached. <button
+      onClick=${load}>Try again</button><//>`;
+  return html`<${Skeleton} rows="6" />`;
 }

@@ -59,9 +59,12 @@ step('a run of the example passes and its page tells all', async () => {
   await page.locator('.job-row a').first().click();
   await sees('h1', 'passed');
   assert.equal(new URL(page.url()).pathname, `/jobs/${job.id}`);
-  await until('a cell for each file', async () => (await page.locator('.files .cell.is-passed').count()) === 6);
+  await page.getByRole('listbox', { name: '6 test files' }).waitFor();
+  await page.locator('.comb .cell.is-passed').first().waitFor();
   await sees('.phases li', 'cleanup');
   await sees('.facts', '6 of 6 files');
+  await sees('.notice', 'Nothing failed');
+  await page.getByRole('tab', { name: /^Log/ }).click();
   await sees('.lines .line', 'ok 1 - ');
   await shot('job-passed');
 });
@@ -76,11 +79,15 @@ step('a job is seen while it runs, follows, and shows its failure with the messa
   await page.goto(world.url);
   await page.locator('.run-row a').first().click();
   await sees('h1', 'running');
+  const tab = (name) => page.getByRole('tab', { name }).click();
+  await tab(/^Log/);
   await sees('.lines .line', 'first line <script>alert(1)</script>');
   assert.equal(await page.locator('.lines .fg-2').first().innerText(), 'green');
+  await tab(/^Failures/);
   await sees('.failure', '<b>bold</b> claim');
   await sees('.failure', 'on build-a');
   await shot('job-running');
+  await tab(/^Log/);
   writeFileSync(gate, '');
   await sees('.lines .line', 'after the gate');
   await sees('h1', 'failed');
@@ -96,8 +103,8 @@ step('a line of the log has an address', async () => {
   assert.match(address, /cmd=\d+&line=\d+/);
   await page.goto(address);
   await page.locator('.line.marked').waitFor();
-  await page.locator('.find input').fill('after the gate');
-  await sees('.find [role=status]', '1 of 1');
+  await page.getByRole('searchbox', { name: 'Find in the log' }).fill('after the gate');
+  await sees('.find [role=status]', '1 match');
 });
 
 step('rerun failed makes a job of that file alone', async () => {
@@ -111,7 +118,7 @@ step('rerun failed makes a job of that file alone', async () => {
 step('cancel stops a job, and what ran it hears so', async () => {
   const run = world.run(world.suite('endless', { 'a.t': 'echo begun; while :; do sleep 0.1; done' }));
   await until('the job to run', async () => (await newest()).state === 'running');
-  await page.goto(`${world.url}/jobs/${(await newest()).id}`);
+  await page.goto(`${world.url}/jobs/${(await newest()).id}?tab=log`);
   await sees('.lines .line', 'begun');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await sees('h1', 'cancelled');

@@ -13,6 +13,8 @@ import { chromium } from 'playwright-core';
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const target = resolve(root, process.env.CARGO_TARGET_DIR ?? 'target');
+/** Measurements want other programs than tests. */
+const binaries = process.env.SKEP_BIN ? resolve(root, process.env.SKEP_BIN) : join(target, 'debug');
 export const screenshots = join(target, 'screenshots');
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
@@ -48,7 +50,7 @@ export class World {
 
   /** A program of this project: `{ child, out(), ended }`. */
   program(name, args, { cwd = root, env = {} } = {}) {
-    const binary = join(target, 'debug', name);
+    const binary = join(binaries, name);
     if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build --workspace --bins`);
     const own = { PATH: process.env.PATH, HOME: this.#home, LANG: 'C.UTF-8', ...env };
     const child = spawn(binary, args, { cwd, env: own, stdio: ['ignore', 'pipe', 'pipe'] });
