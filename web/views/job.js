@@ -34,6 +34,9 @@ const TABS = [
   ['compare', 'Compare', () => 0, () => import('./job/compare.js').then((module) => module.Compare)],
 ];
 
+/** Tabs that show nothing but what the job's events say. */
+const OF_EVENTS = new Set(['log', 'timeline', 'plugins']);
+
 export function Job({ ctx, place }) {
   const { id } = place.params;
   const redraw = useRedraw();
@@ -117,8 +120,9 @@ export function Job({ ctx, place }) {
       title="The log is kept no longer">Its results stay; its output, timeline and messages of plugins are gone.<//>`
     }
     <${Tabs} job=${job} tab=${tab} id=${id} ctx=${ctx} />
-    <div role="tabpanel" id="panel" aria-labelledby=${`tab-${tab}`} class=${`panel ${tab}`}><${Panel} key=${tab} tab=${tab}
-      props=${props} /></div>
+    <div role="tabpanel" id="panel" aria-labelledby=${`tab-${tab}`} class=${`panel ${tab}`}>
+      ${!(gone && OF_EVENTS.has(tab)) && html`<${Panel} key=${tab} tab=${tab} props=${props} />`}
+    </div>
   </article>`;
 }
 

@@ -40,6 +40,7 @@ export function Head({ ctx, row, job, now, running, again, reload }) {
       row.attempt > 1 && `try ${row.attempt}`,
       row.runner,
     ])}</p>
+    <span class="unseen" role="status">${row.state}${bad > 0 && `, ${plural(bad, 'file')} failed`}</span>
     <${Facts} ctx=${ctx} row=${row} job=${job} now=${now} running=${running} />
     <${Phases} job=${job} now=${now} running=${running} />
   </header>`;
@@ -63,7 +64,7 @@ function Facts({ ctx, row, job, now, running }) {
   const before = job.phases.test?.start != null && job.started != null ? Math.max(0, job.phases.test.start - job.started) : 0;
   const least = running ? row.now?.lower_bound : kept.current.least == null ? null : kept.current.least + before;
   const slots = job.lanes.size;
-  return html`<p class="facts num" role="status">${joined([
+  return html`<p class="facts num">${joined([
     total > 0 &&
       (bad > 0
         ? html`<b class="is-failed">${number(bad)} of ${plural(total, 'file')} failed</b>`
