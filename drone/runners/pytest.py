@@ -1,24 +1,33 @@
 """Keeps pytest warm: a plugin that takes over where pytest would collect, and forks a child for each file.
 
 pytest starts as it always does, by its own command, and so has its own `sys.path`, configuration, plugins and first
-conftests; then this serves the drone (`skep_worker.py`) in place of the one run. Each child collects and runs its file in
-the one configured session, and pytest itself ends it. It knows nothing of slots, queens or time limits. The drone
+conftests; then this serves the drone (`skep_worker.py`) in place of the one run. The template collects the folders, and
+with them every conftest; each child collects and runs its file in the one configured session, and pytest itself ends it. It knows nothing of slots, queens or time limits. The drone
 writes it as `skep_pytest.py`; read `drone/src/runner/warm.rs` for its other end.
 """
 
+import _imp
+import contextlib
+import hashlib
 import io
 import json
+import marshal
 import os
+import pathlib
 import sys
 import tempfile
 
+import _pytest.main
+import _pytest.python
 import pytest
 import skep_worker
+from _pytest.assertion import rewrite
 from _pytest.config import ExitCode, UsageError
 from _pytest.main import wrap_session
+from _pytest.pathlib import fnmatch_ex
 
-# How to serve: `socket`; `collect`: the whole suite first; `process`: no template, this process runs its one file;
-# `keep`: a child runs file after file. `path`: what PYTHONPATH was before it led here.
+# How to serve: `socket`; `collect`: the whole suite's files are imported first; `process`: no template, this process runs its one file;
+# `keep`: a child runs file after file. `bytecode`: a folder for what pytest makes of source. `path`: what PYTHONPATH was before it led here.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 if SPEC.get("path") is None:
@@ -46,8 +55,10 @@ class State:
     """The worker that this process has become; nothing in the template."""
 
     worker = None
-    # Of a suite that was collected as a whole: items by file, and reports of what could not be collected.
-    items = None
+    # The template's nodes of folders and, of a suite that was imported as a whole, of files, by path.
+    folders = {}
+    files = {}
+    # What could not be collected there.
     reports = []
     # Cases that run: what is known of each so far.
     cases = {}
@@ -105,13 +116,14 @@ def pytest_cmdline_main(config):
 
 def serve(config, session):
     """What pytest calls in place of collecting and running everything."""
-    if SPEC.get("collect"):
-        collect(config, session)
+    keep_rewritten(config)
     if SPEC.get("process"):
         worker = skep_worker.Worker(SPEC["socket"])
     else:
         base = base_folder(config)
-        worker = skep_worker.template(SPEC["socket"], lambda: release(config))
+        look(config, session)
+        release(config)
+        worker = skep_worker.template(SPEC["socket"])
         take_capture(config)
         settle(config, base, worker.ident)
     State.worker = worker
@@ -129,8 +141,51 @@ def serve(config, session):
     worker.leave(0)
 
 
+def keep_rewritten(config):
+    """Lets pytest find what it has made of a file's source in another job. Its own cache goes by the file's place and time,
+    and a new copy of the source has others."""
+    fix, make = getattr(_imp, "_fix_co_filename", None), getattr(rewrite, "_rewrite_test", None)
+    if fix is None or make is None or pytest.version_tuple < (7,):
+        return
+    try:
+        passes = config.getini("enable_assertion_pass_hook")
+    except ValueError:
+        passes = None
+    seed = repr((sys.version, sys.flags.optimize, pytest.__version__, passes)).encode()
+
+    def kept(path, config):
+        with open(path, "rb") as file:
+            source = file.read()
+            stat = os.fstat(file.fileno())
+        place = os.path.join(SPEC["bytecode"], hashlib.sha256(seed + b"\0" + source).hexdigest())
+        try:
+            with open(place, "rb") as file:
+                sum, data = file.read(32), file.read()
+            # A machine that lost its power may have left anything.
+            if hashlib.sha256(data).digest() == sum:
+                code = marshal.loads(data)
+                fix(code, str(path))
+                os.utime(place)
+                return stat, code
+        except OSError:
+            pass
+        made = make(path, config)
+        own = "%s.%d" % (place, os.getpid())
+        try:
+            data = marshal.dumps(made[1])
+            with open(own, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            os.replace(own, place)
+        except OSError:
+            # It is made again next time.
+            pass
+        return made
+
+    rewrite._rewrite_test = kept
+
+
 def release(config):
-    """Gives the template's output back before this process gets its own."""
+    """Gives the template its own output back; a child begins anew. To close what was captured writes it to the disk."""
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()
@@ -159,7 +214,12 @@ def settle(config, base, ident):
     if base is not None:
         own = base / ("w%d" % ident)
         own.mkdir(mode=0o700)
-        config._tmp_path_factory._basetemp = own
+        factory = config._tmp_path_factory
+        factory._basetemp = own
+        # The folder around it, and those of earlier runs, are the template's to clear away.
+        for held in vars(factory).values():
+            if isinstance(held, contextlib.ExitStack):
+                held.pop_all()
     try:
         from _pytest.junitxml import xml_key
 
@@ -178,18 +238,61 @@ def leave_cache(config):
             config.pluginmanager.unregister(plugin)
 
 
-def collect(config, session):
-    """The whole suite, as one run of pytest would."""
+def look(config, session):
+    """Collects the folders; of a whole suite, the files as well, and imports them in the order of one run of pytest. What is
+    in a file is found when it is asked for."""
+    whole = SPEC.get("collect")
+    if not whole and not hasattr(pytest, "Directory"):
+        # Before pytest 8 there are no nodes for folders, and nothing is looked at beside the file.
+        return
+    genitems, scandir = session.genitems, _pytest.main.scandir if not whole else None
+
+    def stop_at_files(node):
+        if isinstance(node, pytest.File) and not isinstance(node, pytest.Package):
+            State.files.setdefault(os.path.realpath(str(node.path)), []).append(node)
+            try:
+                getattr(node, "obj", None)
+            except (Exception, SystemExit, pytest.skip.Exception, pytest.exit.Exception):
+                # Whoever runs this file finds the same, and says so.
+                pass
+            return
+        if not isinstance(node, pytest.Session):
+            State.folders[str(node.path)] = node
+        yield from genitems(node)
+
+    def folders_alone(*args, **more):
+        return [entry for entry in scandir(*args, **more) if entry.is_dir()]
+
     keep_going = config.option.continue_on_collection_errors
     config.option.continue_on_collection_errors = True
-    config.hook.pytest_collection(session=session)
-    config.option.continue_on_collection_errors = keep_going
-    State.items = {}
-    for item in session.items:
-        State.items.setdefault(os.path.realpath(str(item.fspath)), []).append(item)
+    session.genitems = stop_at_files
+    if scandir:
+        _pytest.main.scandir = _pytest.python.scandir = folders_alone
+    try:
+        config.hook.pytest_collection(session=session)
+    except UsageError:
+        # Of the arguments: each file says so.
+        pass
+    finally:
+        config.option.continue_on_collection_errors = keep_going
+        del session.genitems
+        if scandir:
+            _pytest.main.scandir = _pytest.python.scandir = scandir
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal is not None:
         terminal.stats.clear()
+
+
+def nodes(config, path):
+    """What the template knows of this file, as collectors; nothing if pytest has to find it by itself."""
+    found = State.files.get(os.path.realpath(path))
+    at = pathlib.Path(os.path.abspath(path))
+    folder = State.folders.get(str(at.parent))
+    # Whatever a folder would pass over is only taken when it is asked for by name.
+    if found is None and folder is not None and at.suffix == ".py":
+        if any(fnmatch_ex(pattern, at) for pattern in config.getini("python_files")):
+            found = folder.ihook.pytest_collect_file(file_path=at, parent=folder)
+    return found
 
 
 def run(config, session, work):
@@ -197,18 +300,22 @@ def run(config, session, work):
     session.shouldstop = session.shouldfail = False
     session.testsfailed = session.testscollected = 0
     path = work["file"]
-    if State.items is None:
+    found = nodes(config, path)
+    if found:
+        for report in State.reports:
+            if is_about(report.nodeid, os.path.realpath(path), config):
+                config.hook.pytest_collectreport(report=report)
+        session._collection_cache = {}
+        session.items = [item for node in found for item in session.genitems(node)]
+        config.hook.pytest_collection_modifyitems(session=session, config=config, items=session.items)
+        config.hook.pytest_collection_finish(session=session)
+        session.testscollected = len(session.items)
+    else:
         config.args = [path]
         config.option.file_or_dir = [path]
         if hasattr(config, "args_source"):
             config.args_source = type(config).ArgsSource.ARGS
         config.hook.pytest_collection(session=session)
-    else:
-        session.items = State.items.get(os.path.realpath(path), [])
-        session.testscollected = len(session.items)
-        for report in State.reports:
-            if is_about(report.nodeid, os.path.realpath(path), config):
-                config.hook.pytest_collectreport(report=report)
     wanted = work.get("cases")
     if wanted is not None:
         session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]

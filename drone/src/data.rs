@@ -102,6 +102,12 @@ impl Data {
         self.dir.join("workspaces")
     }
 
+    /// What was made of the source of test files, to be used again.
+    #[must_use]
+    pub fn bytecode(&self) -> PathBuf {
+        self.dir.join("bytecode")
+    }
+
     /// Messages that do not fit into memory.
     #[must_use]
     pub fn outbox(&self) -> PathBuf {

@@ -50,6 +50,7 @@ pub struct Machine {
     pub slots: Slots,
     pub workspaces: Workspaces,
     pub mirrors: PathBuf,
+    pub bytecode: PathBuf,
     pub plugins: Plugins,
     pub base: Base,
     /// Cancelled: the drone leaves at once.

@@ -95,6 +95,7 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
         slots: Slots::new(config.capacity),
         workspaces,
         mirrors: data.mirrors(),
+        bytecode: data.bytecode(),
         plugins: Plugins::new(&config.plugin_dirs, &base.path),
         base,
         now: stop.now.clone(),

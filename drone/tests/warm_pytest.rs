@@ -75,10 +75,15 @@ impl Suite {
     }
 
     fn warm(&self, isolation: Isolation) -> Arc<Warm> {
+        self.warm_with(isolation, &self.folder.path().join("bytecode"))
+    }
+
+    fn warm_with(&self, isolation: Isolation, bytecode: &Path) -> Arc<Warm> {
         let setting = Setting {
             root: self.root(),
             env: self.env.clone(),
             scratch: self.scratch(),
+            bytecode: bytecode.to_owned(),
             mask: Arc::clone(&self.mask),
             isolation,
             pool: pool::Options::new(2),
@@ -432,5 +437,93 @@ async fn a_cancelled_file_and_its_template_leave_nothing() {
         left,
         ["warm"],
         "nothing but the programs, which go with the scratch folder"
+    );
+}
+
+#[tokio::test]
+async fn the_conftest_of_a_folder_is_loaded_once_for_all_its_files() {
+    let suite = Suite::copy(
+        "",
+        &[
+            (
+                "tests/deep/conftest.py",
+                "import os, pytest\n@pytest.fixture\ndef loaded_by(_pid=os.getpid()):\n    return _pid\n",
+            ),
+            (
+                "tests/deep/test_q.py",
+                "import os\ndef test_q(loaded_by):\n    assert loaded_by == os.getppid()\n",
+            ),
+            (
+                "tests/deep/test_r.py",
+                "def test_r(loaded_by):\n    assert loaded_by == 0\n",
+            ),
+        ],
+    );
+    let warm = suite.warm(Isolation::Fork);
+    let report = suite.run(Some(&warm), "tests/deep/test_q.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Passed, "{report:?}");
+    // It may fail all the same, and is what pytest says then.
+    let report = suite.run(Some(&warm), "tests/deep/test_r.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Failed, "{report:?}");
+    warm.stop().await;
+}
+
+#[tokio::test]
+async fn a_conftest_that_is_broken_is_the_fault_of_its_folder_alone() {
+    let broken = [("tests/deep/conftest.py", "raise RuntimeError('broken conftest')\n")];
+    let suite = Suite::copy("", &broken);
+    for isolation in [Isolation::Fork, Isolation::None] {
+        let warm = suite.warm(isolation);
+        let report = suite.run(Some(&warm), "tests/deep/test_p.py", None).await;
+        assert_eq!(report.result.outcome, FileOutcome::Failed);
+        // As one run of the suite says it; a run of the file alone would not even begin.
+        assert_eq!(
+            cases(&report),
+            [("tests.deep".to_owned(), CaseOutcome::Errored)],
+            "{isolation:?}"
+        );
+        assert!(message(&report, "tests.deep").contains("broken conftest"), "{report:?}");
+        let report = suite.run(Some(&warm), "tests/test_another.py", None).await;
+        assert_eq!(report.result.outcome, FileOutcome::Passed, "{report:?}");
+        warm.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() {
+    let bytecode = tempfile::tempdir().unwrap();
+    let kept = || -> Vec<(PathBuf, Vec<u8>)> {
+        let read = |entry: std::io::Result<fs::DirEntry>| entry.map(|entry| entry.path()).unwrap();
+        let mut all: Vec<_> = fs::read_dir(bytecode.path()).unwrap().map(read).collect();
+        all.sort();
+        all.into_iter()
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect()
+    };
+    let mut before = Vec::new();
+    for turn in 0..3 {
+        let test = "import inspect\ndef test_place():\n    assert inspect.currentframe().f_code.co_filename == __file__\ndef test_bad():\n    value = [1, 2]\n    assert value == [1, 3]\n";
+        let suite = Suite::copy("", &[("tests/test_place.py", test)]);
+        let warm = suite.warm_with(Isolation::Fork, bytecode.path());
+        let report = suite.run(Some(&warm), "tests/test_place.py", None).await;
+        assert_eq!(report.cases[0].outcome, CaseOutcome::Passed, "{report:?}");
+        let shown = message(&report, "test_bad");
+        assert!(shown.contains("assert [1, 2] == [1, 3]"), "{shown}");
+        warm.stop().await;
+        match turn {
+            0 => before = kept(),
+            // The same again, and nothing was written: what is kept holds no place and no time.
+            1 => assert_eq!(kept(), before),
+            _ => assert_eq!(kept().len(), before.len()),
+        }
+        assert!(!before.is_empty());
+        // What was damaged is made again.
+        for (path, _) in before.iter().filter(|_| turn == 1) {
+            fs::write(path, b"no bytecode").unwrap();
+        }
+    }
+    assert_eq!(
+        kept().iter().map(|(path, _)| path).collect::<Vec<_>>(),
+        before.iter().map(|(path, _)| path).collect::<Vec<_>>()
     );
 }

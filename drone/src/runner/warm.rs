@@ -2,8 +2,9 @@
 //!
 //! Owns the choice between a warm worker and a command of its own for a file, the templates and pools of one job on one
 //! drone, and the second look at a file that failed alone. Must not know jobs or the link; the programs are `script.rs`'s,
-//! what they say is `talk.rs`'s. Read next: [`Warm::run_file`].
+//! what they say is `talk.rs`'s, what they leave for other jobs `bytecode.rs`'s. Read next: [`Warm::run_file`].
 
+mod bytecode;
 mod script;
 mod talk;
 
@@ -42,6 +43,8 @@ pub struct Setting {
     pub env: BTreeMap<String, String>,
     /// An existing folder outside of the source.
     pub scratch: PathBuf,
+    /// What is made of the source of test files is kept there, for other jobs as well; made when needed.
+    pub bytecode: PathBuf,
     /// Hides secrets.
     pub mask: Arc<Mask>,
     /// How files are kept apart.
@@ -195,8 +198,9 @@ impl Warm {
         if !may_depend {
             return Ok(report);
         }
-        // Without it, what was found stands.
-        let Ok(line) = self.line(true).await else {
+        // Without it, what was found stands. A file that hangs when it is imported is not waited for.
+        let whole = tokio::time::timeout(run.timeout.unwrap_or(Duration::MAX), self.line(true));
+        let Ok(Ok(line)) = whole.await else {
             return Ok(report);
         };
         let Ok(mut second) = self.attempt(line, run, asked).await else {
@@ -225,8 +229,8 @@ impl Warm {
         let setting = &self.setting;
         let folder = setting.scratch.join("warm");
         let written = tokio::task::spawn_blocking({
-            let folder = folder.clone();
-            move || script::write(&folder)
+            let (folder, bytecode) = (folder.clone(), setting.bytecode.clone());
+            move || script::write(&folder).and_then(|()| bytecode::shrink(&bytecode))
         });
         let fail = |error: std::io::Error| format!("its program cannot be written: {error}");
         written.await.map_err(std::io::Error::other).flatten().map_err(fail)?;
@@ -236,6 +240,7 @@ impl Warm {
                 collect,
                 process: self.way == Way::Start,
                 keep,
+                bytecode: &setting.bytecode,
                 path: None,
             };
             script::command(

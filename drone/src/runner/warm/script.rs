@@ -34,6 +34,8 @@ pub struct Spec<'a> {
     pub process: bool,
     /// A worker runs file after file.
     pub keep: bool,
+    /// Where to keep what was made of source.
+    pub bytecode: &'a Path,
     /// `PYTHONPATH` of the job, which leads to the programs besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
