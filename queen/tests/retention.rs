@@ -65,6 +65,8 @@ async fn a_log_that_is_gone_is_said_to_be_gone_and_results_stay() {
         "log".to_owned(),
         format!("log?num={num}"),
         format!("log/lines?num={num}"),
+        "log/search?text=x".into(),
+        format!("log/search?text=x&num={num}"),
         "events".into(),
         "junit.xml".into(),
         format!("files/{num}/cases"),

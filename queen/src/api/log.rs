@@ -1,17 +1,21 @@
 //! A job's output as text: command after command, each under a header, however they ran side by side.
 //!
 //! One pass finds where each command begins and ends; then each is read from its own stretch of events. Nothing but
-//! that index is held in memory. Works on a running job with what is stored so far. Read next: `output.rs`; below `log/` are its lines:
-//! `index.rs` for where they are, `lines.rs` and `search.rs` for what is asked of them.
+//! that index is held in memory. Works on a running job with what is stored so far. One command alone is `range.rs`'s.
+//! Read next: `output.rs`; for its lines `log/index.rs`, where they are, `lines.rs` and `search.rs`, what is asked of them.
 
 mod cache;
 mod count;
+mod find;
 mod hear;
 mod index;
 pub mod lines;
 #[cfg(test)]
 mod naive_tests;
 mod pick;
+mod range;
+mod scan;
+pub mod search;
 mod style;
 
 pub use cache::{LineCache, Lines};
@@ -34,10 +38,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use range::{Range, Wanted};
 use serde::Deserialize;
 use shared::{JobId, Num, Seq, protocol::JobEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
     sync::Arc,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -50,8 +56,12 @@ pub(super) fn router() -> OpenApiRouter<Context> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct LogQuery {
-    /// Only this command, without a header.
+    /// Only this command, without a header. Output that came while no command ran is command 0's.
     num: Option<u32>,
+    /// Of this command the lines from this one (from 1) on, in their order.
+    from: Option<u64>,
+    /// Of this command the lines up to this one.
+    to: Option<u64>,
     /// Only `stdout` or only `stderr`.
     stream: Option<String>,
 }
@@ -67,7 +77,7 @@ struct Section {
     last: Seq,
 }
 
-/// A job's output: all commands in order, or one.
+/// A job's output: all commands in order, or one, or some of its lines.
 #[utoipa::path(get, path = "/jobs/{id}/log", tag = "jobs",
     params(("id" = String, Path, description = "The job's id"), LogQuery),
     responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = ErrorView), (status = 404, body = ErrorView),
@@ -83,48 +93,74 @@ async fn log(State(context): State<Context>, InJob(id): InJob, Query(query): Que
             )));
         }
     };
-    let job = jobs::find(&context, &id).await?;
-    ApiError::if_log_removed(&job)?;
-    let mut sections = index(&context, &id, job.last_seq).await?;
-    let only = query.num.map(Num);
-    if let Some(num) = only {
-        sections.retain(|section| section.num == Some(num));
-        if sections.is_empty() {
-            return Err(ApiError::not_found(format!(
+    let lines = lines_asked(&query)?;
+    if let Some(num) = query.num.map(Num) {
+        let (_, index) = indexed(&context, &id).await?;
+        let wanted = Wanted { num, channel, lines };
+        let name = format!("{id}-{num}.log");
+        let range = Range::new(context, id.clone(), index, wanted).ok_or_else(|| {
+            ApiError::not_found(format!(
                 "job {id} has no command {num} (yet): GET /api/v1/jobs/{id}/log without num has all of them"
-            )));
-        }
+            ))
+        })?;
+        return Ok(text(&name, Body::from_stream(stream::try_unfold(range, Range::next))));
     }
-    let name = only.map_or_else(|| format!("{id}.log"), |num| format!("{id}-{num}.log"));
+    let job = readable(&context, &id).await?;
+    let name = format!("{id}.log");
     let writer = Writer {
+        sections: sections(&context, &id, job.last_seq).await?,
         context,
         id,
         channel,
-        plain: only.is_some(),
-        sections,
         current: None,
     };
-    Ok((
-        [
-            (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-            (header::CONTENT_DISPOSITION, format!("inline; filename=\"{name}\"")),
-        ],
-        Body::from_stream(stream::try_unfold(writer, Writer::next)),
-    )
-        .into_response())
+    Ok(text(&name, Body::from_stream(stream::try_unfold(writer, Writer::next))))
+}
+
+/// The lines that are asked for, if not all is.
+fn lines_asked(query: &LogQuery) -> Answer<Option<RangeInclusive<u64>>> {
+    let (from, to) = (query.from.unwrap_or(1), query.to.unwrap_or(u64::MAX));
+    if query.from.or(query.to).is_none() {
+        return Ok(None);
+    }
+    if query.num.is_none() {
+        return Err(ApiError::bad_query(
+            "from and to count the lines of one command: say which with num",
+        ));
+    }
+    if from == 0 || from > to {
+        return Err(ApiError::bad_query(format!(
+            "from is {from} and to is {to}: lines count from 1, and the last is not before the first"
+        )));
+    }
+    Ok(Some(from..=to))
+}
+
+fn text(name: &str, body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("inline; filename=\"{name}\"")),
+    ];
+    (headers, body).into_response()
+}
+
+/// The job; 410 if its log is kept no longer.
+async fn readable(context: &Context, id: &JobId) -> Answer<StoredJob> {
+    let job = jobs::find(context, id).await?;
+    ApiError::if_log_removed(&job).inspect_err(|_| context.lines.forget(id))?;
+    Ok(job)
 }
 
 /// The job and its line index, which goes as far as the job does; 410 if the log is kept no longer.
 async fn indexed(context: &Context, id: &JobId) -> Answer<(StoredJob, Arc<Lines>)> {
-    let job = jobs::find(context, id).await?;
-    ApiError::if_log_removed(&job).inspect_err(|_| context.lines.forget(id))?;
+    let job = readable(context, id).await?;
     let lines = context.lines.of(&job);
-    lines.reach(&*context.store, id, job.last_seq).await?;
+    lines.reach(&context.store, id, job.last_seq).await?;
     Ok((job, lines))
 }
 
 /// Where every command begins and ends, by number; output that belongs to none comes first.
-async fn index(context: &Context, id: &JobId, until: Seq) -> Answer<VecDeque<Section>> {
+async fn sections(context: &Context, id: &JobId, until: Seq) -> Answer<VecDeque<Section>> {
     let mut sections = BTreeMap::new();
     let mut running = Running::default();
     output::scan(&*context.store, id, Seq(1), until, |seen| {
@@ -179,8 +215,6 @@ struct Writer {
     context: Context,
     id: JobId,
     channel: Option<Channel>,
-    /// Without headers.
-    plain: bool,
     sections: VecDeque<Section>,
     current: Option<Reading>,
 }
@@ -202,9 +236,7 @@ impl Writer {
                 let Some(section) = self.sections.pop_front() else {
                     break;
                 };
-                if !self.plain {
-                    text.push_str(&section.header);
-                }
+                text.push_str(&section.header);
                 self.current = Some(Reading {
                     next: section.first,
                     section,
@@ -216,7 +248,7 @@ impl Writer {
             if reading.next <= reading.section.last {
                 self.read(&mut reading, &mut text).await?;
                 self.current = Some(reading);
-            } else if !self.plain {
+            } else {
                 if reading.in_line {
                     text.push('\n');
                 }

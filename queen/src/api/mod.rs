@@ -61,6 +61,7 @@ fn api() -> OpenApiRouter<Context> {
         .merge(sse::router())
         .merge(log::router())
         .merge(log::lines::router())
+        .merge(log::search::router())
         .merge(junit::router())
         .merge(drones::router())
         .merge(projects::router())

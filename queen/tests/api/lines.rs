@@ -288,3 +288,101 @@ async fn a_long_log_is_read_where_it_is_looked_at() {
     assert_eq!(got["lines"][0]["text"], "the last");
     queen.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_the_lines_that_have_it() {
+    let queen = Queen::start().await;
+    let mut drone = FakeDrone::join(&queen, "fake", 2).await;
+    let id = queen.submit(json!({})).await;
+    let search = |query: &str| {
+        let path = format!("/api/v1/jobs/{id}/log/search?{query}");
+        let queen = &queen;
+        async move {
+            let reply = queen.get(&path).await;
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            reply.json()
+        }
+    };
+    let none = json!({"total": 0, "capped": false, "matches": []});
+    assert_eq!(search("text=red").await, none, "nothing runs yet");
+    assert_eq!(search("text=red&num=1").await, none, "it may still come");
+    let mut work = drone.take(&["a.sh", "b.sh"]).await;
+    chatter(&mut drone, &mut work).await;
+    drone.acked().await;
+    for finished in [false, true] {
+        if finished {
+            drone.finish(&work).await;
+            ended(&queen, &id).await;
+        }
+        let found =
+            |matches: Value| json!({"total": matches.as_array().unwrap().len(), "capped": false, "matches": matches});
+        // Colours are not seen, nor is the break within the escape sequence.
+        assert_eq!(search("text=RED").await, found(json!([[1, 1], [1, 2]])));
+        assert_eq!(search("text=still+red+%F0%9F%90%9D").await, found(json!([[1, 2]])));
+        assert_eq!(search("text=e").await["total"], 7);
+        let all = search("text=e").await["matches"].clone();
+        assert_eq!(
+            search("text=e&num=1").await["matches"],
+            json!(all.as_array().unwrap()[1..6]),
+            "{all}"
+        );
+        assert_eq!(search("text=of+nobody").await, found(json!([[0, 2]])));
+        assert_eq!(
+            search("text=e&limit=2").await,
+            json!({"total": 7, "capped": true, "matches": [all[0], all[1]]})
+        );
+        assert_eq!(search("text=nowhere").await, none);
+        assert_eq!(search("text=green&num=0").await, none);
+    }
+    queen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_lines_are_whole_and_in_their_order() {
+    let queen = Queen::start().await;
+    let mut drone = FakeDrone::join(&queen, "fake", 1).await;
+    let id = queen.submit(json!({})).await;
+    let mut work = drone.take(&["a.sh"]).await;
+    let (num, path) = drone.begin(&mut work).await;
+    // A line of dots that stays open beside more than may wait for it.
+    let warning = |n: u32| format!("warning {n} {}\r\n", "\u{e9}".repeat(500));
+    for turn in 0..100 {
+        drone.out(&work, num, ".").await;
+        let text: String = (turn * 30..turn * 30 + 30).map(warning).collect();
+        drone.say("job:cmd:stderr", json!([id, num, text])).await;
+    }
+    drone.out(&work, num, "done\nnext").await;
+    drone.acked().await;
+    let raw = |query: String| {
+        let path = format!("/api/v1/jobs/{id}/log?num={num}{query}");
+        let queen = &queen;
+        async move {
+            let reply = queen.get(&path).await;
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            reply.body
+        }
+    };
+    let dots = format!("{}done\n", ".".repeat(100));
+    let warnings: String = (0..3_000).map(warning).collect();
+    for finished in [false, true] {
+        if finished {
+            drone
+                .end(&work, (num, path.clone()), "passed", json!([]), json!({}))
+                .await;
+            drone.finish(&work).await;
+            ended(&queen, &id).await;
+        }
+        assert!(raw("&from=1".into()).await == format!("{dots}{warnings}next"));
+        assert_eq!(raw("&to=2".into()).await, format!("{dots}{}", warning(0)));
+        assert_eq!(raw("&from=2000&to=2001".into()).await, warning(1_998) + &warning(1_999));
+        assert_eq!(raw("&from=3002&to=9999".into()).await, "next");
+        assert_eq!(raw("&from=9000".into()).await, "");
+        assert_eq!(raw("&to=3&stream=stderr".into()).await, warning(0) + &warning(1));
+        assert_eq!(raw("&from=1&stream=stdout".into()).await, format!("{dots}next"));
+        assert!(
+            raw(String::new()).await.starts_with(&format!(".{}", warning(0))),
+            "as it came"
+        );
+    }
+    queen.stop().await;
+}

@@ -272,6 +272,7 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
             "GET /api/v1/jobs/{id}/junit.xml",
             "GET /api/v1/jobs/{id}/log",
             "GET /api/v1/jobs/{id}/log/lines",
+            "GET /api/v1/jobs/{id}/log/search",
             "GET /api/v1/projects",
             "GET /api/v1/projects/{project}",
             "GET /api/v1/projects/{project}/history",

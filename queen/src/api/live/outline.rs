@@ -56,7 +56,7 @@ impl Outline {
         };
         let from = Seq(from.max(1));
         if from > Seq(1) && from <= until {
-            index.reach(&*context.store, id, until).await?;
+            index.reach(&context.store, id, until).await?;
             outline.go_to(context, from).await?;
         }
         Ok(outline)

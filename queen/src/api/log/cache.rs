@@ -3,11 +3,8 @@
 //! Owns how many are kept, and that each is built once however many ask for it. An index that is forgotten is built again
 //! when it is wanted. Read next: `index.rs`.
 
-use super::index::LineIndex;
-use crate::{
-    api::follow::WINDOW,
-    store::{Event, Store, StoreError, StoredJob},
-};
+use super::{index::LineIndex, scan::Scan};
+use crate::store::{Event, Store, StoreError, StoredJob};
 use shared::{JobId, Seq, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
@@ -90,25 +87,16 @@ impl Lines {
     }
 
     /// Reads on until event `until` is in it.
-    pub async fn reach(&self, store: &dyn Store, job: &JobId, until: Seq) -> Result<(), StoreError> {
+    pub async fn reach(&self, store: &Arc<dyn Store>, job: &JobId, until: Seq) -> Result<(), StoreError> {
         if self.look(LineIndex::seq) >= until {
             return Ok(());
         }
         // It is never closed.
         let _turn = self.turn.acquire().await;
-        loop {
-            let last = self.look(LineIndex::seq);
-            if last >= until {
-                return Ok(());
-            }
-            let events = store.events(job, last.next(), until, WINDOW).await?;
-            if events.is_empty() {
-                return Err(StoreError::Corrupt {
-                    what: "a job's events",
-                    why: format!("{job}: event {} is missing", last.next()),
-                });
-            }
+        let mut scan = Scan::new(store, job, self.look(LineIndex::seq).next(), until);
+        while let Some(events) = scan.next().await? {
             self.take(&events);
         }
+        Ok(())
     }
 }

@@ -35,6 +35,12 @@ impl Count {
         self.open[channel as usize]
     }
 
+    /// The lines that are open on stdout and on stderr.
+    #[must_use]
+    pub fn all_open(&self) -> [u64; 2] {
+        self.open
+    }
+
     /// Takes the next text of a stream.
     pub fn take(&mut self, channel: Channel, text: &str) {
         let breaks = memchr_iter(b'\n', text.as_bytes()).count() as u64;

@@ -38,6 +38,8 @@ fn pick(index: &LineIndex, events: &[Event], num: u32, from: u64, count: u64) ->
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn any_stretch_of_lines_is_the_same(
         events in naive::events(),

@@ -90,7 +90,7 @@ pub fn events() -> impl Strategy<Value = Vec<Event>> {
         "(err|ERR|ÄR|är|\r|\n|\x1b\\[3[0-9]m|\x1b\\[m|\x1b|\\[1|m|\x1b\\]0;e|\x07|\u{1f41d}|\u{212a}){0,6}",
     ];
     // Long enough together that there are marks.
-    let text = (piece, prop_oneof![4 => 0..3_usize, 1 => 90..400_usize]).prop_map(|(text, times)| text.repeat(times));
+    let text = (piece, prop_oneof![25 => 0..3_usize, 1 => 90..300_usize]).prop_map(|(text, times)| text.repeat(times));
     let one = (0..9_u8, 0..4_u32, text).prop_map(|(what, num, text)| match what {
         0 => ("job:cmd:start", json!(["job", num, "make"])),
         1 => ("job:cmd:done", json!(["job", num, 0])),
