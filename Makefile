@@ -40,12 +40,14 @@ readme: ## the commands of the README
 fuzz: ## libFuzzer on everything that is read from strangers, FUZZ_SECONDS=60 for each target
 	@scripts/fuzz
 
-bench: ## side by side: pytest on real suites, trigger to first test, bare inserts, bare commands
+bench: ## side by side: pytest on real suites, trigger to first test, bare inserts, bare commands; the page of a large job
 	bench/real-suites
 	bench/suites
 	bench/trigger-latency
 	bench/store
 	bench/commands
+	bench/page
+	bench/line-to-pixel
 
 chaos: ## real processes under a seeded schedule of faults, on both databases; scripts/chaos --help
 	cargo build --workspace --bins
