@@ -1,6 +1,6 @@
 // Search over a whole log: the queen looks, the page walks from match to match.
 
-import { number } from '../lib/format.js';
+import { number, plural } from '../lib/format.js';
 import { html, useEffect, useRef, useState } from './html.js';
 
 /** How long typing rests before the queen is asked. */
@@ -15,28 +15,36 @@ const NONE = { text: '', total: 0, capped: false, matches: [], lines: 0 };
  * `lines` says how much there is to search.
  */
 export function useSearch(ask, text, lines) {
-  const [state, set] = useState({ answer: NONE, problem: null, busy: false });
-  const grown = text && state.answer.text === text && state.answer.lines !== lines && !state.busy;
+  const [state, set] = useState({ answer: NONE, problem: /** @type {any} */ (null), busy: false });
+  const stop = useRef(new AbortController());
+  const latest = useRef(lines);
+  latest.current = lines;
+  const look = () => {
+    const { signal } = stop.current;
+    const looked = latest.current;
+    set((before) => ({ ...before, busy: true }));
+    ask(text, signal).then(
+      (answer) => signal.aborted || set({ answer: { ...answer, text, lines: looked }, problem: null, busy: false }),
+      (problem) => signal.aborted || set({ answer: NONE, problem, busy: false }),
+    );
+  };
   useEffect(() => {
-    if (!text) {
-      set({ answer: NONE, problem: null, busy: false });
-      return undefined;
-    }
-    const stop = new AbortController();
-    const look = () => {
-      set((before) => ({ ...before, busy: true }));
-      ask(text, stop.signal).then(
-        (answer) => set({ answer: { ...answer, text, lines }, problem: null, busy: false }),
-        (problem) => stop.signal.aborted || set({ answer: NONE, problem, busy: false }),
-      );
-    };
-    const timer = setTimeout(look, grown ? AGAIN : REST);
+    set({ answer: NONE, problem: null, busy: false });
+    if (!text) return undefined;
+    stop.current = new AbortController();
+    const timer = setTimeout(look, REST);
     return () => {
       clearTimeout(timer);
-      stop.abort();
+      stop.current.abort();
     };
-    // A log that goes on growing is searched again and again, but not anew with each line.
-  }, [text, Boolean(grown)]);
+  }, [text]);
+  // A log that goes on growing is searched again and again, but not anew with each line.
+  const grown = text !== '' && !state.busy && state.answer.text === text && state.answer.lines !== lines;
+  useEffect(() => {
+    if (!grown) return undefined;
+    const timer = setTimeout(look, AGAIN);
+    return () => clearTimeout(timer);
+  }, [grown]);
   return state;
 }
 
@@ -60,7 +68,8 @@ export function Search({ text, setText, state, at, step }) {
     event.preventDefault();
   };
   const { answer, problem, busy } = state;
-  const total = `${number(answer.total)}${answer.capped ? '+' : ''}`;
+  // All are counted; of very many, only the first are walked.
+  const total = `${number(answer.total)}${answer.capped ? `, the first ${number(answer.matches.length)} to be walked` : ''}`;
   const word = problem
     ? problem.message
     : answer.text !== text
@@ -68,9 +77,9 @@ export function Search({ text, setText, state, at, step }) {
       : answer.total === 0
         ? 'no match'
         : at < 0
-          ? `${total} ${answer.total === 1 && !answer.capped ? 'match' : 'matches'}`
+          ? plural(answer.total, 'match', 'matches')
           : `${number(at + 1)} of ${total}`;
-  return html`<span class="find" role="search">
+  return html`<span class="find" role="search" aria-label="In this log">
     <input type="search" placeholder="Find in the log" aria-label="Find in the log" data-search value=${typed}
       onInput=${(event) => change(event.target.value)} onKeyDown=${keys} />
     ${

@@ -12,7 +12,8 @@ import { Search, useSearch } from './log-search.js';
 import { Notice } from './parts.js';
 import { useWindow } from './scroll.js';
 
-const ROW = 18;
+/** Pixels of a unit of rows.js: a line has 18, a header 24. */
+const UNIT = 6;
 /** Rows beside those in sight whose text is asked for as well. */
 const BESIDE = 100;
 
@@ -48,10 +49,10 @@ export function Log({ ctx, id, job, now, running, place, go }) {
   };
   const view = useWindow({
     total,
-    row: ROW,
+    unit: UNIT,
     follow,
-    /** The anchor of a row, and its row later on. */
-    keep: (row) => layout.at(row),
+    /** What stands at a place, and its place later on. */
+    keep: (place) => layout.at(place),
     find: (anchor) => layout.of(anchor.command, anchor.line),
     atEnd: () => running && setFollow(true),
     left: letGo,
@@ -80,7 +81,8 @@ export function Log({ ctx, id, job, now, running, place, go }) {
     wanted.current = null;
     if (!layout.isShown(command)) setFilter({ badOnly: false, text: '' });
     if (!layout.isOpen(command)) layout.toggle(command, true);
-    if (layout.isShown(command)) view.show(layout.of(command, Math.min(line, command.log.length) - 1), layout.total);
+    const at = layout.of(command, Math.min(line, command.log.length) - 1);
+    if (at != null) view.show(at, layout.at(at).to, layout.total);
     else wanted.current = { num, line };
     redraw((n) => n + 1);
   });
@@ -141,29 +143,28 @@ export function Log({ ctx, id, job, now, running, place, go }) {
   inSight.current = new Set();
   const raw = `/api/v1/jobs/${encodeURIComponent(id)}/log`;
   const toggle = (command) => {
+    letGo();
     layout.toggle(command, !layout.isOpen(command));
     redraw((n) => n + 1);
   };
   const header = (command, top, above) =>
     html`<${Header} key=${above ? 'above' : `h${command.num}`} command=${command} open=${layout.isOpen(command)} top=${top} now=${now}
       toggle=${toggle} nameOf=${ctx.droneName} raw=${`${raw}?num=${command.num}`} above=${above} />`;
-  for (let row = view.first; row < view.first + view.count; row += 1) {
-    const found = layout.at(row);
-    if (!found) break;
-    const { command, line } = found;
+  for (let item = layout.at(view.first); item && item.from < view.last; item = layout.at(item.to)) {
+    const { command, line } = item;
     inSight.current.add(command);
     if (line < 0) {
-      shown.push(header(command, view.top(row), false));
+      shown.push(header(command, view.top(item.from), false));
       continue;
     }
     const last = ranges.at(-1);
     if (last?.log === command.log) last.to = line + 1;
     else ranges.push({ log: command.log, from: line, to: line + 1 });
-    const here1 = command.log.line(line);
+    const known = command.log.line(line);
     const isMarked = marked?.num === command.num && marked.range && line + 1 >= marked.range.from && line + 1 <= marked.range.to;
     shown.push(
-      html`<${Line} key=${`${command.num}.${line}`} line=${here1} number=${line + 1} top=${view.top(row)} marked=${isMarked}
-        found=${holds(here1, text) ? text : ''} href=${here({ cmd: command.num, line: line + 1 })} pick=${pick(command.num, line + 1)} />`,
+      html`<${Line} key=${`${command.num}.${line}`} line=${known} number=${line + 1} top=${view.top(item.from)} marked=${isMarked}
+        found=${holds(known, text) ? text : ''} href=${here({ cmd: command.num, line: line + 1 })} pick=${pick(command.num, line + 1)} />`,
     );
   }
   useEffect(() => {

@@ -1,46 +1,49 @@
-// A window over very many rows of one height. Browsers cannot scroll over more than some millions of pixels, so above that
-// the bar stands for more than it shows; the place itself is kept exactly. Knows rows, not what stands in them.
+// A window over very many things, whose places count in units of some pixels. Browsers cannot scroll over more than some millions
+// of pixels, so above that the bar stands for more than it shows; the place itself is kept exactly. Knows units, not what stands
+// in them.
 
 import { useLayoutEffect, useRef, useState } from './html.js';
 
 const TALLEST = 16_000_000;
 /** A scroll event within this of where it was put is an echo. */
 const ECHO = 1.5;
+/** What an arrow key scrolls by, in pixels. */
+const LEAP = 36;
 
 /**
- * `keep(row)` names what stands in a row, `find(anchor)` is its row later (null: gone); `atEnd()` and `left()` are called when a person
- * comes to the end or leaves it. Answers `{ box, first, count, height, edge, top(row), show(row, total), onScroll, onWheel, onKeyDown }`.
+ * `total` units of `unit` pixels. `keep(place)` names what stands there, `find(anchor)` is its place later (null: gone); `atEnd()` and
+ * `left()` are called when a person comes to the end or leaves it. Answers `{ box, first, last, height, edge,
+ * top(place), show(from, to, total), onScroll, onWheel, onKeyDown }`; places from `first` to before `last` are in sight.
  */
-export function useWindow({ total, row, follow, keep, find, atEnd, left }) {
+export function useWindow({ total, unit, follow, keep, find, atEnd, left }) {
   const box = useRef(/** @type {any} */ (null));
   const [size, setSize] = useState(600);
   const [, redraw] = useState(0);
-  /** The place in pixels of all rows, exactly; what stands there; where the bar was put. */
+  /** The place in pixels of all, exactly; what stands there; where the bar was put. */
   const at = useRef({ place: 0, anchor: /** @type {any} */ (null), put: 0 });
 
-  const end = (rows = total) => Math.max(0, rows * row - size);
-  const height = Math.max(1, Math.min(total * row, TALLEST));
-  // How many pixels of all rows one of the bar is.
-  const scale = (rows = total) => {
-    const tall = Math.min(rows * row, TALLEST);
-    return rows * row > tall && tall > size ? end(rows) / (tall - size) : 1;
+  const end = (units = total) => Math.max(0, units * unit - size);
+  const height = Math.max(1, Math.min(total * unit, TALLEST));
+  // How many pixels one of the bar stands for.
+  const scale = (units = total) => {
+    const tall = Math.min(units * unit, TALLEST);
+    return units * unit > tall && tall > size ? end(units) / (tall - size) : 1;
   };
   const own = at.current;
   if (follow) own.place = end();
   else if (own.anchor) {
     // What is read stays where it is, whatever grows or folds above it.
     const now = find(own.anchor.of);
-    if (now != null) own.place = now * row + own.anchor.offset;
+    if (now != null) own.place = now * unit + own.anchor.offset;
   }
   own.place = Math.max(0, Math.min(own.place, end()));
 
   const hold = () => {
-    const first = Math.floor(own.place / row);
-    const of = keep(first);
-    own.anchor = of && { of, offset: own.place - first * row };
+    const of = keep(Math.floor(own.place / unit));
+    own.anchor = of && { of, offset: own.place - (find(of) ?? 0) * unit };
   };
-  const move = (place, rows = total) => {
-    own.place = Math.max(0, Math.min(place, end(rows)));
+  const move = (place, units = total) => {
+    own.place = Math.max(0, Math.min(place, end(units)));
     hold();
     redraw((n) => n + 1);
   };
@@ -56,6 +59,8 @@ export function useWindow({ total, row, follow, keep, find, atEnd, left }) {
     const put = own.place / scale();
     if (Math.abs(box.current.scrollTop - put) > 0.5) box.current.scrollTop = put;
     own.put = box.current.scrollTop;
+    // Whoever lets go stays where that was.
+    if (follow) hold();
   });
 
   const onScroll = () => {
@@ -77,9 +82,9 @@ export function useWindow({ total, row, follow, keep, find, atEnd, left }) {
     // Where the bar stands for more than it shows, a turn of the wheel would leap.
     if (scale() === 1 || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
     event.preventDefault();
-    by(event.deltaY * (event.deltaMode === 1 ? row : event.deltaMode === 2 ? size : 1));
+    by(event.deltaY * (event.deltaMode === 1 ? LEAP : event.deltaMode === 2 ? size : 1));
   };
-  const STEPS = { ArrowDown: 2 * row, ArrowUp: -2 * row, PageDown: size - row, PageUp: row - size, Home: -Infinity, End: Infinity };
+  const STEPS = { ArrowDown: LEAP, ArrowUp: -LEAP, PageDown: size - LEAP, PageUp: LEAP - size, Home: -Infinity, End: Infinity };
   const onKeyDown = (event) => {
     const step = STEPS[event.key];
     if (step === undefined || event.target !== box.current || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -87,20 +92,20 @@ export function useWindow({ total, row, follow, keep, find, atEnd, left }) {
     by(step);
   };
 
-  const first = Math.floor(own.place / row);
+  const first = Math.floor(own.place / unit);
   // Positions are relative to what is in sight, so that the scale does not tear rows apart.
   const edge = own.place / scale();
   return {
     box,
     first,
-    count: Math.min(total - first, Math.ceil(size / row) + 1),
+    last: Math.min(total, Math.ceil((own.place + size) / unit)),
     height,
     edge,
-    top: (index) => edge + index * row - own.place,
-    /** Brings a row, out of `rows` in all, into the upper third if it is not in sight. */
-    show: (index, rows) => {
-      const inSight = index * row >= own.place + row && (index + 1) * row <= own.place + size;
-      move(inSight ? own.place : index * row - size / 3, rows);
+    top: (place) => edge + place * unit - own.place,
+    /** Brings what is between two places, out of `units` in all, into the upper third if it is not in sight. */
+    show: (from, to, units) => {
+      const inSight = from * unit >= own.place + LEAP && to * unit <= own.place + size;
+      move(inSight ? own.place : from * unit - size / 3, units);
     },
     onScroll,
     onWheel,

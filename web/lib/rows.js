@@ -1,8 +1,13 @@
-// Rows of a log: which command and line stands in which row when some commands are folded or left out. Pure.
+// Rows of a log: which command and line stands where when some commands are folded or left out. Pure. Places count in units, of
+// which a header takes more than a line.
 // A sum over thousands of commands is kept as a tree, so that a command that grows costs a few steps and not all of them.
 
 /** Few enough commands that all of them are shown unfolded. */
 export const FEW = 12;
+
+/** How many units a header and a line take. */
+export const HEAD = 4;
+export const LINE = 3;
 
 /** True if the command ended badly. */
 export const isBad = (command) => command.exit != null && command.exit !== 0;
@@ -62,7 +67,7 @@ export class Sums {
   }
 }
 
-/** Commands laid out: each that is shown has a header row and, unfolded, a row for each line. */
+/** Commands laid out: each that is shown has a header and, unfolded, its lines. */
 export class Rows {
   #commands = [];
   #sums = new Sums();
@@ -71,7 +76,7 @@ export class Rows {
   #few = true;
   #filter = { badOnly: false, text: '' };
 
-  /** How many rows. */
+  /** How many units. */
   get total() {
     return this.#sums.total;
   }
@@ -121,25 +126,33 @@ export class Rows {
   }
 
   /**
-   * What stands in a row: `{ command, line }`, lines from 0, -1 for the header; null below the last row.
+   * What stands at a place: `{ command, line, from, to }`, lines from 0, -1 for the header, and the places where it begins and ends;
+   * null below the end.
    * @returns {any}
    */
-  at(row) {
-    if (row < 0 || row >= this.total) return null;
-    const at = this.#sums.find(row);
-    return { command: this.#commands[at], line: row - this.#sums.before(at) - 1 };
+  at(place) {
+    if (place < 0 || place >= this.total) return null;
+    const at = this.#sums.find(place);
+    const command = this.#commands[at];
+    const head = this.#sums.before(at);
+    if (place < head + HEAD) return { command, line: -1, from: head, to: head + HEAD };
+    const line = Math.floor((place - head - HEAD) / LINE);
+    const from = head + HEAD + line * LINE;
+    return { command, line, from, to: from + LINE };
   }
 
-  /** The row of a line, from 0, of a command; of its header if it is folded; null if it is not shown. */
+  /** The place of a line, from 0, of a command; of its header if it is folded; null if it is not shown. */
   of(command, line) {
     const size = this.#sums.get(command.at);
     if (!size) return null;
-    return this.#sums.before(command.at) + Math.max(0, Math.min(line + 1, size - 1));
+    const head = this.#sums.before(command.at);
+    const last = (size - HEAD) / LINE - 1;
+    return line < 0 || last < 0 ? head : head + HEAD + Math.min(line, last) * LINE;
   }
 
   #size(command) {
     if (!this.isShown(command)) return 0;
-    return 1 + (this.isOpen(command) ? command.log.length : 0);
+    return HEAD + (this.isOpen(command) ? command.log.length * LINE : 0);
   }
 
   #again() {

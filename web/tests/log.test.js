@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { classes, PLAIN, parse, strip } from '../lib/ansi.js';
 import { LINE_LIMIT, Log, PAGE, Pages } from '../lib/log.js';
-import { FEW, Rows, rangeOf, rangeText, Sums } from '../lib/rows.js';
+import { FEW, HEAD, LINE, Rows, rangeOf, rangeText, Sums } from '../lib/rows.js';
 
 const texts = (line, style) => parse(line, style).spans.map((span) => [span.text, classes(span.style)]);
 
@@ -339,23 +339,29 @@ describe('sums', () => {
 describe('rows', () => {
   /** @returns {any[]} */
   const commands = (...sizes) => sizes.map(([lines, exit = 0, path], at) => ({ num: at, at, exit, path, log: { length: lines } }));
-  const at = (rows) => (row) => [rows.at(row).command.num, rows.at(row).line];
+  const at = (rows) => (place) => [rows.at(place).command.num, rows.at(place).line];
+  /** Places of so many headers and lines. */
+  const size = (heads, lines) => heads * HEAD + lines * LINE;
   const few = () => commands([3], [2]);
 
   it('count a header and, unfolded, the lines of each command', () => {
     const all = few();
     const rows = new Rows();
     rows.take(all, []);
-    assert.equal(rows.total, 7);
+    assert.equal(rows.total, size(2, 5));
     rows.toggle(all[0], false);
-    assert.equal(rows.total, 1 + 1 + 2);
-    assert.deepEqual([0, 1, 2, 3].map(at(rows)), [
-      [0, -1],
-      [1, -1],
-      [1, 0],
-      [1, 1],
+    assert.equal(rows.total, size(2, 2));
+    const items = [];
+    for (let item = rows.at(0); item; item = rows.at(item.to)) items.push([item.command.num, item.line, item.from]);
+    assert.deepEqual(items, [
+      [0, -1, 0],
+      [1, -1, size(1, 0)],
+      [1, 0, size(2, 0)],
+      [1, 1, size(2, 1)],
     ]);
-    assert.equal(rows.at(4), null);
+    // Every place of it is it.
+    assert.deepEqual(rows.at(size(2, 1) - 1), rows.at(size(2, 0)));
+    assert.equal(rows.at(rows.total), null);
   });
 
   it('are found again by command and line', () => {
@@ -374,7 +380,7 @@ describe('rows', () => {
     all[0].log.length = 10;
     all.push({ num: 9, at: 2, exit: null, log: { length: 4 } });
     rows.take(all, [all[0]]);
-    assert.equal(rows.total, 11 + 3 + 5);
+    assert.equal(rows.total, size(3, 16));
     assert.deepEqual(at(rows)(rows.of(all[2], 0)), [9, 0]);
   });
 
@@ -382,12 +388,12 @@ describe('rows', () => {
     const all = commands(...Array.from({ length: FEW }, () => [5]));
     const rows = new Rows();
     rows.take(all, []);
-    assert.equal(rows.total, FEW * 6);
+    assert.equal(rows.total, size(FEW, 5 * FEW));
     all.push({ num: 99, at: FEW, exit: null, log: { length: 5 } });
     rows.take(all, [all[FEW]]);
-    assert.equal(rows.total, FEW + 6);
+    assert.equal(rows.total, size(FEW + 1, 5));
     rows.toggleAll(true);
-    assert.equal(rows.total, FEW * 6 + 6);
+    assert.equal(rows.total, size(FEW + 1, 5 * FEW + 5));
   });
 
   it('can be those of failures alone, or of commands of a name', () => {
@@ -395,12 +401,12 @@ describe('rows', () => {
     const rows = new Rows();
     rows.take(all, []);
     rows.filter({ badOnly: true, text: '' });
-    assert.deepEqual([rows.total, rows.at(0).command.num, rows.of(all[0], 0)], [2, 1, null]);
+    assert.deepEqual([rows.total, rows.at(0).command.num, rows.of(all[0], 0)], [size(1, 1), 1, null]);
     all[2].exit = 1;
     rows.take(all, [all[2]]);
-    assert.equal(rows.total, 4);
+    assert.equal(rows.total, size(2, 2));
     rows.filter({ badOnly: false, text: 'STACK' });
-    assert.equal(rows.total, 2);
+    assert.equal(rows.total, size(1, 1));
   });
 
   it('have ranges in addresses', () => {

@@ -156,6 +156,9 @@ function Tabs({ job, tab, id, ctx }) {
     event.preventDefault();
     ctx.go(event.currentTarget.getAttribute('href'));
   };
+  useEffect(() => {
+    list.current.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [tab]);
   return html`<div class="tabs" role="tablist" aria-label="Parts of the job" ref=${list} onKeyDown=${press}>${TABS.map(
     ([name, label, count]) => {
       const n = count(job);

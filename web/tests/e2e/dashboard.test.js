@@ -103,6 +103,8 @@ step('a line of the log has an address', async () => {
   assert.match(address, /cmd=\d+&line=\d+/);
   await page.goto(address);
   await page.locator('.line.marked').waitFor();
+  await page.getByRole('searchbox', { name: 'Find in the log' }).fill('after the gate');
+  await sees('.find [role=status]', '1 match');
 });
 
 step('rerun failed makes a job of that file alone', async () => {

@@ -5,7 +5,7 @@ import { Action, Ago, State } from '../../components/parts.js';
 import { bound } from '../../lib/bound.js';
 import { authorOf, clock, duration, number, plural, refOf, shortId, titleOf } from '../../lib/format.js';
 import { jobPath, projectPath } from '../../lib/router.js';
-import { PHASES, sumOf } from '../../lib/store.js';
+import { emptyJob, PHASES, sumOf } from '../../lib/store.js';
 
 export function Head({ ctx, row, job, now, running, again, reload }) {
   const [asked, setAsked] = useState(false);
@@ -50,13 +50,16 @@ function joined(parts) {
   return parts.filter(Boolean).map((part, i) => html`<span key=${i}>${i > 0 && ' · '}${part}</span>`);
 }
 
+const NOTHING = emptyJob().tally;
+
 function Facts({ ctx, row, job, now, running }) {
-  const { tally } = job;
+  // Of a job that has ended, sums of a past that is half told would be wrong.
+  const tally = running || job.live ? job.tally : NOTHING;
   const total = Math.max(tally.total, row.files_total);
   const done = Math.max(tally.done, row.files_done);
   const bad = Math.max(tally.bad, row.files_bad);
   const wall = row.started == null ? null : (row.finished ?? now) - row.started;
-  const cases = sumOf(job.cases);
+  const cases = tally === job.tally ? sumOf(job.cases) : 0;
   const speedOf = (id) => ctx.lists.drones.get(id)?.effective_speed ?? ctx.lists.drones.get(id)?.speed ?? 100;
   // The last sum stands until something changes: all runs are added up for it.
   const kept = useRef(/** @type {any} */ ({ version: -1, least: null }));
@@ -113,7 +116,8 @@ function Phases({ job, now, running }) {
     const code = name === 'test' && job.tested != null ? job.tested : phase.code;
     // A phase that ends without a code was broken off: the system, not the repository, could not go on.
     const ended = code ? 'failed' : code == null && (job.error || job.cancelled) ? (job.error ? 'errored' : 'cancelled') : 'passed';
-    const word = phase.done != null ? ended : running ? 'running' : 'cancelled';
+    // What is not told yet is not known, though the job has ended.
+    const word = phase.done != null ? ended : running ? 'running' : job.live ? 'cancelled' : 'pending';
     const took = phase.start == null ? null : (phase.done ?? (running ? now : null)) - phase.start;
     return html`<li key=${name}><${State} of=${word} bare /> ${name} <span class="faint num">
       ${took == null || took < 0 ? '' : duration(took)}</span></li>`;

@@ -1,0 +1,326 @@
+// A job's page in a real browser, against a real queen and a drone whose every word the test decides.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { screenshots, until, World } from './programs.js';
+import { ScriptedDrone } from './scripted-drone.js';
+
+const world = new World();
+let page;
+let drone;
+let queen;
+/** The job that most steps look at. */
+let job;
+const files = new Map();
+const shot = (name) => page.screenshot({ path: join(screenshots, `${name}.png`) });
+const sees = (selector, pattern) => page.locator(selector).filter({ hasText: pattern }).first().waitFor();
+const lines = (from, count, text = 'line') => Array.from({ length: count }, (_, i) => `${text} ${from + i}\n`).join('');
+const out = (path, text) => drone.say('job:cmd:stdout', job, files.get(path).num, text);
+const open = (query = '') => page.goto(`${world.url}/jobs/${job}${query}`);
+/** The numbers and texts of the rows in sight. */
+const rows = async () => (await page.locator('.lines .line:not(.head)').allInnerTexts()).map((text) => text.replaceAll('\n', ''));
+const step = (name, f) =>
+  test(name, async () => {
+    try {
+      await f();
+      assert.deepEqual(page.problems.splice(0), [], 'the page has no errors');
+    } catch (error) {
+      await shot(`failed-${name.replaceAll(/\W+/g, '-')}`).catch(() => {});
+      error.message += `\n${world.said()}`;
+      throw error;
+    }
+  });
+const submit = (more) => world.api('/jobs', { project: 'acme/rocket', trigger: { type: 'manual', timestamp: Date.now() }, ...more });
+/** Begins the files that the queen hands out until all of `paths` have begun. */
+async function begin(...paths) {
+  while (!paths.every((path) => files.has(path))) {
+    for (const file of await drone.given()) {
+      files.set(file.path, file);
+      drone.begin(job, file, files.size - 1);
+    }
+    await drone.flush();
+  }
+}
+
+before(async () => {
+  mkdirSync(screenshots, { recursive: true });
+  queen = await world.queen();
+  drone = await ScriptedDrone.join(world.url, 'build-a', 4);
+  page = await world.page();
+});
+after(async () => {
+  drone?.leave();
+  await world.stop();
+});
+
+step('a line that was half written when the page came is shown whole', async () => {
+  await submit({ trigger: { type: 'manual', timestamp: Date.now(), message: 'Try <b>this</b>', author: { name: 'Ada' } } });
+  job = await drone.take(['tests/a.t', 'tests/b.t', 'tests/c.t']);
+  await begin('tests/a.t', 'tests/b.t', 'tests/c.t');
+  await out('tests/a.t', `\x1b[32m${lines(1, 400)}half a li`);
+  await open('?tab=log');
+  await sees('h1', 'Try <b>this</b>');
+  await sees('.lines .line', 'half a li');
+  await out('tests/a.t', 'ne\x1b[0m\nplain\n');
+  await sees('.lines .line', /^401half a line$/);
+  await sees('.lines .line', /^402plain$/);
+  // What colour it has was said before the page came.
+  assert.equal(await page.locator('.line .fg-2').last().innerText(), 'half a line');
+});
+
+step('the log follows, lets go when one scrolls up, and says what came since', async () => {
+  await out('tests/c.t', lines(1, 300));
+  await sees('.lines .line', /^300line 300$/);
+  await page.locator('.lines').hover();
+  await page.mouse.wheel(0, -2000);
+  const jump = page.locator('button.follow');
+  await jump.waitFor();
+  const before = await rows();
+  await out('tests/c.t', lines(301, 50));
+  await sees('button.follow', '50 new lines');
+  // What one reads stays where it is, though a command above it grows as well.
+  await out('tests/a.t', lines(1, 30, 'more'));
+  await sees('button.follow', '80 new lines');
+  assert.deepEqual(await rows(), before);
+  await jump.click();
+  await sees('.lines .line', /^350line 350$/);
+  assert.equal(await jump.count(), 0);
+});
+
+step('a failure is there before the job ends, with its difference and its lines of the log', async () => {
+  await open();
+  await sees('.panel', 'Nothing has failed so far');
+  await out('tests/b.t', `${lines(1, 100)}E   assert 503 == 200\n${lines(102, 5)}`);
+  const message = 'E   assert 503 == 200\nE     - 200\nE     + 503';
+  const cases = [
+    { name: 'test_b', outcome: 'failed', duration: 7, message },
+    { name: 'test_fine', outcome: 'passed', duration: 1 },
+  ];
+  drone.end(job, files.get('tests/b.t'), 'failed', { cases, duration: 1234 });
+  await drone.flush();
+  await sees('.failure', 'test_b');
+  assert.equal(await page.locator('.failure .diff-minus').innerText(), 'E     - 200\n');
+  assert.equal(await page.locator('.failure .diff-plus').innerText(), 'E     + 503\n');
+  await sees('[role=tab]', 'Failures 1');
+  await sees('.facts', '1 of 3 files failed');
+  await page.getByRole('button', { name: 'Lines of the log' }).click();
+  await sees('.log-part .diff-hunk', /101E {3}assert 503 == 200/);
+  await shot('job-failures');
+  await page.locator('.log-part + p a').click();
+  await page.waitForURL(/tab=log.*line=93-106/);
+  await until('the lines to be marked', async () => (await page.locator('.line.marked').count()) === 14);
+});
+
+step('a reload in mid-job shows everything so far', async () => {
+  await open();
+  await sees('.facts', '1 of 3 files failed');
+  await sees('.failure', 'test_b');
+  await sees('[role=tab]', /^Log 889$/);
+});
+
+step('a line and a range have addresses', async () => {
+  await open('?tab=log');
+  const number = (n) =>
+    page
+      .locator('.line:not(.head) .no')
+      .filter({ hasText: new RegExp(`^${n}$`) })
+      .last();
+  await number(340).click();
+  await page.waitForURL(/line=340$/);
+  await number(344).click({ modifiers: ['Shift'] });
+  await page.waitForURL(/line=340-344$/);
+  await sees('.chosen', 'Lines 340–344 of tests/c.t');
+  await page.reload();
+  await until('five marked lines', async () => (await page.locator('.line.marked').count()) === 5);
+  await page.locator('.lines').focus();
+  await page.keyboard.press('Shift+J');
+  await page.waitForURL(/line=340-345$/);
+  await page.keyboard.press('k');
+  await page.waitForURL(/line=339$/);
+  await page.keyboard.press('Escape');
+  await page.waitForURL((url) => !url.search.includes('line'));
+});
+
+step('search sees the whole log and leads from match to match', async () => {
+  await open('?tab=log');
+  const field = page.getByRole('searchbox', { name: 'Find in the log' });
+  await field.fill('LINE 100');
+  await sees('.find [role=status]', /^3 matches$/);
+  // From where one is: at the end, which is followed.
+  await field.press('Enter');
+  await sees('.find [role=status]', /^3 of 3$/);
+  await sees('.line mark', 'line 100');
+  await field.press('Enter');
+  await sees('.find [role=status]', /^1 of 3$/);
+  await field.press('Shift+Enter');
+  await sees('.find [role=status]', /^3 of 3$/);
+  assert.match(page.url(), /find=LINE\+100/);
+  await field.fill('no such text');
+  await sees('.find [role=status]', 'no match');
+});
+
+step('commands fold, and can be those of failures or of a name alone', async () => {
+  await open('?tab=log');
+  const heads = page.locator('.line.head:not(.above)');
+  await page.getByRole('button', { name: 'Fold all', exact: true }).click();
+  await until('all headers to be in sight', async () => (await heads.count()) === 4);
+  assert.equal((await rows()).length, 0);
+  await heads.filter({ hasText: 'tests/b.t' }).getByRole('button').click();
+  await sees('.lines .line', /^1line 1$/);
+  await page.getByRole('checkbox', { name: 'Failures only' }).check();
+  await until('the one that failed', async () => (await heads.count()) === 1);
+  await page.getByRole('checkbox', { name: 'Failures only' }).uncheck();
+  await page.getByRole('searchbox', { name: 'Only commands' }).fill('a.t');
+  await until('the one of that name', async () => (await heads.count()) === 1);
+});
+
+step('what plugins and pools say is text', async () => {
+  drone.hold('job:plugin', job, 'coverage', { percent: 81, note: '<img src=x onerror=alert(1)>' });
+  drone.hold('pool:worker', job, 2, 'created', { pid: 77 });
+  await drone.flush();
+  await open('?tab=plugins');
+  await sees('.said-row', '<img src=x onerror=alert(1)>');
+  await sees('.said-row', 'created');
+});
+
+step('the whole job is told when it has ended: files, tests, timeline', async () => {
+  for (const path of ['tests/a.t', 'tests/c.t']) {
+    drone.end(job, files.get(path), 'passed', { cases: [{ name: `works in ${path}`, outcome: 'passed', duration: 3 }] });
+  }
+  await drone.flush();
+  await drone.finish(job);
+  await open();
+  await sees('h1', 'failed');
+  await page.getByRole('tab', { name: /^Files/ }).click();
+  await until('three files', async () => (await page.locator('.panel tbody tr').count()) === 3);
+  await page.getByRole('button', { name: /^failed/ }).click();
+  await until('the bad one', async () => (await page.locator('.panel tbody tr').count()) === 1);
+  await page.getByRole('tab', { name: /^Tests/ }).click();
+  await sees('.case-row', 'works in tests/a.t');
+  await page.getByRole('searchbox', { name: 'Find a test' }).fill('test_b');
+  await until('one test', async () => (await page.locator('.case-row').count()) === 1);
+  await page.getByRole('button', { name: 'test_b' }).click();
+  await sees('.case .diff-plus', '503');
+  await page.getByRole('tab', { name: /^Timeline/ }).click();
+  await sees('.tools', '3 slots');
+  await page.locator('.plot').focus();
+  await page.keyboard.press('+');
+  await page.waitForURL(/span=\d+-\d+/);
+  await page.keyboard.press('0');
+  await page.waitForURL((url) => !url.search.includes('span'));
+  assert.ok((await page.locator('.plot .cell').count()) >= 2, 'bars of two outcomes');
+  await shot('job-timeline');
+});
+
+step('a cell of the honeycomb is reached by keys and leads to the file’s log', async () => {
+  await open();
+  await page.getByRole('listbox', { name: /3 test files/ }).focus();
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowRight');
+  await sees('.reading', /tests\/b\.t · failed · 1\.2 s · on build-a/);
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/tab=log&cmd=/);
+});
+
+step('a job is compared with the last that passed, down to the lines of a file', async () => {
+  files.clear();
+  await submit();
+  const failed = job;
+  job = await drone.take(['tests/a.t', 'tests/b.t', 'tests/c.t']);
+  await begin('tests/a.t', 'tests/b.t', 'tests/c.t');
+  for (const path of files.keys()) {
+    await out(path, `${lines(1, 30)}took 12 ms\n`);
+    drone.end(job, files.get(path), 'passed');
+  }
+  await drone.flush();
+  await drone.finish(job);
+  const passed = job;
+  job = failed;
+  await open(`?tab=compare&with=${passed}`);
+  await sees('h2', 'New failures 1');
+  await page.getByRole('link', { name: 'Log difference of tests/b.t' }).first().click();
+  await sees('.message .diff-plus', 'E   assert 503 == 200');
+  await sees('.message .diff-minus', 'took 12 ms');
+  await sees('.message .diff-hunk', 'lines alike');
+  await shot('job-compare');
+});
+
+step('of a long job only what is in sight is in the page', async () => {
+  files.clear();
+  await submit();
+  const paths = Array.from({ length: 300 }, (_, i) => `tests/many_${i}.t`);
+  job = await drone.take(paths);
+  for (let ended = 0; ended < paths.length; ) {
+    for (const file of await drone.given()) {
+      drone.begin(job, file, ended % 4);
+      drone.hold('job:cmd:stdout', job, file.num, lines(1, 200, file.path));
+      drone.end(job, file, ended % 50 === 7 ? 'failed' : 'passed');
+      ended += 1;
+    }
+    await drone.flush();
+  }
+  await drone.finish(job);
+  await open('?tab=log');
+  await sees('.tools', '60,001 lines of 301 commands');
+  await page.getByRole('button', { name: 'Unfold all' }).click();
+  const box = page.locator('.lines');
+  for (const part of [0.5, 0.1, 0.93, 0.3]) {
+    await box.evaluate((element, at) => element.scrollTo(0, element.scrollHeight * at), part);
+    const told = (row) => /^(\d+)tests\/many_\d+\.t \1$|^1fetched$/.test(row);
+    await until('text to come', async () => {
+      const all = await rows();
+      return all.length > 10 && all.every(told);
+    });
+  }
+  assert.ok((await page.locator('.lines *').count()) < 400, 'elements');
+  await page.getByRole('searchbox', { name: 'Find in the log' }).fill('_299.t 150');
+  await sees('.find [role=status]', /^1 match$/);
+  await page.getByRole('button', { name: 'Next match' }).click();
+  await sees('.line mark', '_299.t 150');
+  await open();
+  await sees('.facts', '6 of 300 files failed');
+  assert.ok((await page.locator('.comb *').count()) < 100, 'elements');
+});
+
+step('a queen that is killed in mid-job costs the page no line', async () => {
+  drone.leave();
+  drone = null;
+  world.drone('build-b', 1);
+  const gate = world.path('gate');
+  const count = (word) => `i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo "${word} $i"; done`;
+  const script = `${count('before')}; while [ ! -e '${gate}' ]; do sleep 0.05; done; ${count('after')}; echo 'ok 1 - told'; echo 1..1`;
+  world.run(world.suite('long', { 'a.t': script }));
+  const running = async () => (await world.api('/jobs?state=running&limit=1')).jobs[0]?.id;
+  job = await until('the job to run', running);
+  await open('?tab=log');
+  await sees('.lines .line', 'before 300');
+  queen.child.kill('SIGKILL');
+  await queen.ended;
+  // The drone goes on meanwhile, and tells later.
+  writeFileSync(gate, '');
+  await sees('.reconnecting', 'gone');
+  await world.queen();
+  await sees('.lines .line', 'after 300');
+  await sees('h1', 'passed');
+  const whole = (await (await fetch(`${world.url}/api/v1/jobs/${job}/log?num=1`)).text()).match(/^(before|after) \d+$/gm) ?? [];
+  assert.equal(whole.length, 600);
+  // From the bottom up, without a line missing or twice.
+  await page.locator('.lines').focus();
+  await page.keyboard.press('End');
+  const seen = new Map();
+  for (let tries = 0; seen.size < 600 && tries < 60; tries += 1) {
+    await until('text to come', async () => (await page.locator('.line.coming').count()) === 0);
+    for (const row of await rows()) {
+      const [, number, text] = /^(\d+)((?:before|after) \d+)$/.exec(row) ?? [];
+      if (number) seen.set(Number(number), text);
+    }
+    await page.keyboard.press('PageUp');
+  }
+  const numbers = [...seen.keys()].sort((a, b) => a - b);
+  assert.deepEqual(
+    numbers.map((number) => seen.get(number)),
+    whole,
+  );
+});
