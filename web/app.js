@@ -2,7 +2,7 @@
 
 import { Frame } from './components/frame.js';
 import { usePage } from './components/hooks.js';
-import { Component, html, render, useEffect, useState } from './components/html.js';
+import { Component, html, render, useEffect, useLayoutEffect, useState } from './components/html.js';
 import { Notice, Skeleton } from './components/parts.js';
 import { api } from './lib/api.js';
 import { Live } from './lib/live.js';
@@ -41,6 +41,11 @@ const ctx = {
   listeners: new Set(),
   session: null,
   may: (what) => !ctx.session?.may || ctx.session.may.includes(what),
+  fresh: (job) => {
+    const heard = ctx.lists.jobs.get(job.id);
+    // What was heard before the connection was away may be older than what was just loaded.
+    return heard && heard.last_seq >= job.last_seq ? { ...job, ...heard } : job;
+  },
   go: () => {},
   droneName: (id) => ctx.lists.drones.get(id)?.name ?? id,
   signIn: async (token) => {
@@ -158,6 +163,10 @@ function App() {
   const view = out ? 'sign-in' : place.view;
   // Another job or project is another view: nothing of the last one stays.
   const key = view + Object.values(place.params).join('/');
+  // One begins a view at its top, but comes back to where one was: that is the view's to know, once it has its rows.
+  useLayoutEffect(() => {
+    if (!place.back && !place.hash) scrollTo(0, 0);
+  }, [key]);
   const content = VIEWS[view] ? html`<${Loaded} key=${key} view=${view} place=${place} />` : html`<${NotFound} />`;
   return html`<${Frame} ctx=${ctx} place=${place} session=${session} out=${out}>
     <${Boundary} key=${`of ${key}`}>${content}<//>

@@ -168,6 +168,8 @@ export interface Context {
   listeners: Set<(message: Message) => void>;
   session: Session | null;
   may(what: string): boolean;
+  /** The newest row of a job that is known, from one that was loaded. */
+  fresh(job: Job): Job;
   go(address: string, replace?: boolean): void;
   droneName(id: string): string;
   signIn(token: string): Promise<void>;

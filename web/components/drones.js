@@ -48,7 +48,7 @@ function Drone({ ctx, drone, reload, now }) {
   // A number that was learned is worth a word only where it differs from the one that was given.
   const speed = `speed ${number(drone.speed)}${Math.abs(learned - drone.speed) > 2 ? ` (≈${number(learned)})` : ''}`;
   const busy = `${drone.active} of ${plural(drone.capacity, 'slot')} busy`;
-  const what = drone.draining ? 'Let it take new work again' : 'Finish what runs, take nothing new';
+  const what = drone.draining ? 'Let it take new work again' : 'Finish what runs, take nothing new, then end';
   const about = [drone.platform, drone.version && `v${drone.version}`].filter(Boolean).join(' · ');
   return html`<li class=${`row drone ${state}`} data-row=${drone.id}>
     <span class="drone-name">

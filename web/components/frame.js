@@ -1,6 +1,5 @@
 // The bar at the top: where one can go, search, how the connection is, the theme, help, who one is.
 
-import { Help } from './help.js';
 import { useKeys } from './hooks.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { Search } from './search.js';
@@ -62,13 +61,19 @@ const CONNECTIONS = {
 
 /** Bar, view, and what floats above them. */
 export function Frame({ ctx, place, session, out, children }) {
-  const [help, setHelp] = useState(false);
+  const [Help, setHelp] = useState(/** @type {any} */ (null));
+  // Loaded when it is first asked for; where that fails, every button is there all the same.
+  const help = () =>
+    import('./help.js').then(
+      (module) => setHelp(() => module.Help),
+      () => {},
+    );
   const search = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [connection, trouble] = useConnection(ctx.live);
   const offers = !out && (session == null || ctx.may('submit'));
   useKeys({
     '/': () => search.current?.focus(),
-    '?': () => setHelp(true),
+    '?': help,
     n: () => offers && ctx.go('/new'),
     'g f': () => ctx.go('/'),
     'g j': () => ctx.go('/jobs'),
@@ -84,7 +89,7 @@ export function Frame({ ctx, place, session, out, children }) {
         ${tab('/', 'Fleet', ['fleet'])}${tab('/jobs', 'Jobs', ['jobs', 'job'])}${tab('/projects', 'Projects', ['projects', 'project'])}
       </nav>
       ${out ? html`<span class="gap" />` : html`<${Search} ctx=${ctx} place=${place} field=${search} />`}
-      <div class="tools">
+      <div class="bar-tools">
         ${offers && html`<a class="button new" href="/new" aria-label="New job">New<span class="wide"> job</span></a>`}
         ${
           !out &&
@@ -93,7 +98,7 @@ export function Frame({ ctx, place, session, out, children }) {
           </span>`
         }
         <${Theme} />
-        <button class="quiet icon" onClick=${() => setHelp(true)} title="Keys and help (?)" aria-label="Keys and help">?</button>
+        <button class="quiet icon" onClick=${help} title="Keys and help (?)" aria-label="Keys and help">?</button>
         ${session?.signed_in && html`<${Person} ctx=${ctx} session=${session} />`}
       </div>
     </header>
@@ -106,7 +111,7 @@ export function Frame({ ctx, place, session, out, children }) {
         </div>`
       }
     </div>
-    ${help && html`<${Help} close=${() => setHelp(false)} offers=${offers} />`}
+    ${Help && html`<${Help} close=${() => setHelp(null)} offers=${offers} />`}
     <main id="main" tabindex="-1" class=${out ? 'sign-in' : place.view}>${children}</main>`;
 }
 

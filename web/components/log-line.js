@@ -37,7 +37,7 @@ export function Line({ line, number, top, href, marked, found, pick }) {
   const no = html`<a class="no" href=${href} tabindex="-1" onClick=${pick}>${number}</a>`;
   if (!line) {
     // As quiet as can be, and not all of one length.
-    return html`<div class=${names} style=${at(top)}>${no}<span class=${`text bar-${number % 5}`} aria-label="on its way" /></div>`;
+    return html`<div class=${names} style=${at(top)}>${no}<span class=${`text bar-${number % 5}`} title="on its way" /></div>`;
   }
   const { spans } = parse(line.text, line.style);
   return html`<div class=${names} style=${at(top)}>${no}<span class="text">${found ? highlit(spans, found) : spans.map(Span)}</span></div>`;

@@ -50,7 +50,7 @@ export function Command({ children }) {
     const timer = setTimeout(() => set(false), 1500);
     return () => clearTimeout(timer);
   }, [copied]);
-  return html`<div class="command"><code>${text}</code><button onClick=${copy}>${copied ? 'Copied' : 'Copy'}</button></div>`;
+  return html`<div class="command"><code tabindex="0">${text}</code><button onClick=${copy}>${copied ? 'Copied' : 'Copy'}</button></div>`;
 }
 
 /** Grey bars where rows will be. */

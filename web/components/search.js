@@ -70,7 +70,7 @@ export function Search({ ctx, place, field }) {
     setAt((before) => Math.max(-1, Math.min(offers.length - 1, before + by)));
   };
   const shown = open && offers.length > 0 && text.trim() !== '';
-  return html`<form class="search" role="search" onSubmit=${submit}>
+  return html`<form class="search" role="search" aria-label="Jobs and projects" onSubmit=${submit}>
     <input ref=${field} type="search" role="combobox" placeholder="Search jobs and projects  /" aria-label="Search jobs and projects"
       autocomplete="off" spellcheck=${false} aria-autocomplete="list" aria-controls="search-offers"
       aria-expanded=${shown ? 'true' : 'false'}

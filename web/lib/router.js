@@ -71,7 +71,6 @@ export function start(show) {
       return;
     }
     go(to.pathname + to.search + to.hash);
-    if (!to.hash) scrollTo(0, 0);
   });
   here(false);
   return go;

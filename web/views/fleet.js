@@ -48,7 +48,7 @@ export function Fleet({ ctx }) {
     },
     refresh,
   );
-  const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
+  const { fresh } = ctx;
   const running = data?.running.map(fresh).filter((job) => job.state === 'running') ?? [];
   const waiting = data?.queued.map(fresh).filter((job) => job.state === 'queued') ?? [];
   // Up to what is listed, the rows say it, and at once; beyond, the queen's count does.
@@ -60,7 +60,7 @@ export function Fleet({ ctx }) {
   usePage(sums.running ? `${sums.running} running` : 'Fleet', sums.running ? 'running' : sums.waiting ? 'queued' : undefined);
   if (error && !data) return html`<h1>Fleet</h1><${Failed} error=${error} retry=${reload} />`;
   if (!data) return html`<h1 class="sum">Fleet</h1><${Skeleton} rows="12" />`;
-  const drones = data.drones.map((drone) => ({ ...drone, ...ctx.lists.drones.get(drone.id) }));
+  const { drones } = data;
   const here = drones.filter((drone) => drone.connected);
   const sum = (of) => here.reduce((all, drone) => all + of(drone), 0);
   const slots = sum((drone) => drone.capacity);

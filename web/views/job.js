@@ -102,7 +102,7 @@ export function Job({ ctx, place }) {
     f: () => (tab === 'failures' ? nextFailure() : ctx.go(address(jobPath(id)))),
   });
 
-  if (error && !row) return html`<${Failed} error=${error} retry=${reload} />`;
+  if (error && !row) return html`<h1>Job</h1><${Failed} error=${error} retry=${reload} />`;
   if (!row) return html`<${Skeleton} rows="8" />`;
   const running = !FINAL.has(row.state);
   const props = { ctx, id, row, job, now, running, place, go, to };

@@ -43,8 +43,8 @@ function Filters({ filter, set }) {
     set('state', STATES.filter((one) => chosen.has(one)).join(','));
   };
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
-    <fieldset><legend>State</legend><div class="chips">${STATES.map(
-      (state) => html`<label key=${state} class=${`chip is-${state}`}>
+    <fieldset><legend>State</legend><div class="picks">${STATES.map(
+      (state) => html`<label key=${state} class=${`pick is-${state}`}>
         <input type="checkbox" name="state" value=${state} checked=${chosen.has(state)} onChange=${() => turn(state)} />
         <${Sign} of=${state} /><span>${wordOf(state)}</span>
       </label>`,
@@ -137,11 +137,12 @@ function List({ id, ctx, filter, back }) {
   );
   useEffect(() => {
     newest();
+    left.delete(id);
+    left.set(id, own);
+    // The oldest that was left goes.
+    if (left.size > 4) left.delete(left.keys().next().value);
     return () => {
       asked.gone = true;
-      left.set(id, { list: own.list, scroll: scrollY });
-      // The oldest that was left goes.
-      if (left.size > 4) left.delete(left.keys().next().value);
     };
   }, []);
 
@@ -154,10 +155,10 @@ function List({ id, ctx, filter, back }) {
       : html`<${NoJob} ctx=${ctx} />`;
   }
   return html`${error && html`<${Failed} error=${error} retry=${() => (own.list.next ? older() : newest())} />`}
-    <${Rows} ctx=${ctx} list=${own.list} older=${older} shift=${shift} from=${own.scroll} />`;
+    <${Rows} ctx=${ctx} list=${own.list} older=${older} shift=${shift} own=${own} />`;
 }
 
-function Rows({ ctx, list, older, shift, from }) {
+function Rows({ ctx, list, older, shift, own }) {
   const { jobs, next } = list;
   const now = useNow();
   const box = useRef(/** @type {HTMLElement | null} */ (null));
@@ -168,11 +169,15 @@ function Rows({ ctx, list, older, shift, from }) {
 
   const look = () => {
     if (!box.current) return;
+    own.scroll = scrollY;
     const top = -box.current.getBoundingClientRect().top;
     const sight = inSight({ top, view: innerHeight, height, count: jobs.length });
     setSight((before) => (before[0] === sight[0] && before[1] === sight[1] ? before : sight));
     if (next && sight[1] > jobs.length - AHEAD) older();
   };
+  useLayoutEffect(() => {
+    if (own.scroll) scrollTo(0, own.scroll);
+  }, []);
   useLayoutEffect(() => {
     const moved = shift.current * height;
     shift.current = 0;
@@ -180,9 +185,6 @@ function Rows({ ctx, list, older, shift, from }) {
     if (moved && box.current && box.current.getBoundingClientRect().top < 0) scrollBy(0, moved);
     look();
   }, [list, height]);
-  useEffect(() => {
-    if (from) scrollTo(0, from);
-  }, []);
   useEffect(() => {
     addEventListener('scroll', look, { passive: true });
     addEventListener('resize', look);
@@ -215,16 +217,14 @@ function Rows({ ctx, list, older, shift, from }) {
   };
   useKeys({ j: () => step(1), k: () => step(-1) });
 
-  const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
-  const drawn = jobs.slice(first, Math.min(end, jobs.length));
-  return html`<p class="faint num list-sum" role="status">${number(jobs.length)}${next ? '+' : ''} ${jobs.length === 1 ? 'job' : 'jobs'}</p>
-    <ul class="rows windowed" ref=${box} style=${{ height: `${(jobs.length + (next ? 3 : 0)) * height + 2}px` }}>${drawn.map(
-      (job, i) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} style=${{ transform: `translateY(${(first + i) * height}px)` }}
-        aria-posinset=${first + i + 1} aria-setsize=${next ? -1 : jobs.length} />`,
-    )}${
-      next &&
-      html`<li key="more" class="row more faint" style=${{ transform: `translateY(${jobs.length * height}px)` }}>
-        Older jobs come as you scroll
-      </li>`
-    }</ul>`;
+  const at = (row) => ({ transform: `translateY(${row * height}px)` });
+  const drawn = jobs.slice(first, Math.min(end, jobs.length)).map(
+    (job, i) => html`<${JobRow} key=${job.id} job=${ctx.fresh(job)} now=${now} style=${at(first + i)}
+      aria-posinset=${first + i + 1} aria-setsize=${next ? -1 : jobs.length} />`,
+  );
+  return html`<p class="faint num list-sum">${number(jobs.length)}${next ? '+' : ''} ${jobs.length === 1 ? 'job' : 'jobs'}</p>
+    <ul class="rows windowed" ref=${box} style=${{ height: `${(jobs.length + (next ? 3 : 0)) * height + 2}px` }}>
+      ${drawn}
+      ${next && html`<li key="more" class="row more faint" style=${at(jobs.length)}>Older jobs come as you scroll</li>`}
+    </ul>`;
 }

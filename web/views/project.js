@@ -35,7 +35,6 @@ export function Project({ ctx, place }) {
     const known = files.find((one) => one.path === file);
     return html`${crumbs}<${FileHistory} ctx=${ctx} project=${name} path=${file} known=${known} now=${now} />`;
   }
-  const fresh = (job) => ({ ...job, ...ctx.lists.jobs.get(job.id) });
   const shaky = files.filter((one) => one.flaky > 0).sort((a, b) => b.flaky / b.runs - a.flaky / a.runs);
   const newest = data.jobs[0];
   return html`${crumbs}
@@ -53,7 +52,7 @@ export function Project({ ctx, place }) {
       <h2>Newest jobs</h2>
       ${
         data.jobs.length
-          ? html`<ul class="rows">${data.jobs.map((job) => html`<${JobRow} key=${job.id} job=${fresh(job)} now=${now} />`)}</ul>`
+          ? html`<ul class="rows">${data.jobs.map((job) => html`<${JobRow} key=${job.id} job=${ctx.fresh(job)} now=${now} />`)}</ul>`
           : html`<p class="faint">None on this branch.</p>`
       }
     </section>
@@ -64,7 +63,11 @@ export function Project({ ctx, place }) {
 }
 
 /** What the form for a new job begins with. */
-const formOf = (project, job) => ({ project, url: job?.repo, branch: job?.branch });
+function formOf(project, job) {
+  // What the queen keeps for `queen run` has commits, and no branches.
+  const own = job?.repo?.startsWith(`${location.origin}/git/`);
+  return { project, url: job?.repo, branch: own ? '' : job?.branch, commit: own ? job.commit : '' };
+}
 
 function Branch({ ctx, name, branch }) {
   const [text, setText] = useState(branch);

@@ -145,7 +145,7 @@ step('the page keeps its data while the queen is away and comes back by itself',
 
 step('filters stand in the address', async () => {
   await page.goto(`${world.url}/jobs`);
-  await page.locator('.chip').filter({ hasText: 'cancelled' }).click();
+  await page.locator('.pick').filter({ hasText: 'cancelled' }).click();
   await page.waitForURL(/state=cancelled/);
   await until('one job', async () => (await page.locator('.job-row').count()) === 1);
   await page.goto(`${world.url}/jobs?text=nothing-is-called-so`);

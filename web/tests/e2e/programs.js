@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -69,15 +69,74 @@ export class World {
   }
 
   /** A queen that answers; the same data and address if it was there before. */
-  async queen() {
+  async queen(env = {}) {
     this.port ||= await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
-    const queen = this.program('queen', ['serve', '--listen', `127.0.0.1:${this.port}`, '--data', join(this.#home, 'queen')]);
+    const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data', join(this.#home, 'queen')];
+    const queen = this.program('queen', args, { env });
     await until(`the queen to answer; it said:\n${queen.out()}`, async () => (await fetch(`${this.url}/readyz`).catch(() => null))?.ok);
     return queen;
   }
 
-  drone(name, capacity) {
+  /** Ends a queen as an admin would. */
+  async end(queen) {
+    queen.child.kill('SIGTERM');
+    await queen.ended;
+  }
+
+  /** Puts finished jobs into the store of a queen that is down. */
+  async fill(jobs, { projects = 60, files = 5000 } = {}) {
+    const store = join(this.#home, 'queen', 'skep.db');
+    const args = [join(root, 'web/tests/e2e/fill.py'), store, String(jobs), '--projects', String(projects), '--files', String(files)];
+    const child = spawn('python3', args, { stdio: ['ignore', 'inherit', 'pipe'] });
+    let trouble = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      trouble += text;
+    });
+    const [code] = await once(child, 'exit');
+    if (code !== 0) throw new Error(`fill.py ended with ${code}: ${trouble}`);
+  }
+
+  /** A way to the queen that can be cut: `{ url, cut(), mend(), close() }`. */
+  async way() {
+    const sockets = new Set();
+    let whole = true;
+    const server = createServer((near) => {
+      if (!whole) {
+        near.destroy();
+        return;
+      }
+      const far = connect(this.port, '127.0.0.1');
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ]) {
+        sockets.add(one);
+        one.pipe(other);
+        one.on('error', () => other.destroy());
+        one.on('close', () => {
+          sockets.delete(one);
+          other.destroy();
+        });
+      }
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const cut = () => {
+      whole = false;
+      for (const socket of sockets) socket.destroy();
+    };
+    const mend = () => {
+      whole = true;
+    };
+    const close = () => {
+      cut();
+      server.close();
+    };
+    return { url: `http://127.0.0.1:${port}`, cut, mend, close };
+  }
+
+  drone(name, capacity, more = []) {
     return this.program('drone', [
       'start',
       '--queen',
@@ -92,12 +151,13 @@ export class World {
       join(this.#home, name),
       '--grace',
       '1',
+      ...more,
     ]);
   }
 
   /** `queen run` of a folder on the queen that runs. */
-  run(folder, args = []) {
-    return this.program('queen', ['run', '--plain', ...args, folder], { env: { QUEEN_URL: this.url } });
+  run(folder, args = [], env = {}) {
+    return this.program('queen', ['run', '--plain', ...args, folder], { env: { QUEEN_URL: this.url, ...env } });
   }
 
   /** A suite of shell scripts made for one test: `{ 'name.t': 'script' }`. */
@@ -136,12 +196,21 @@ export class World {
     return page;
   }
 
+  /** A token of a role, made on the queen's machine. */
+  async token(role, name = role) {
+    const made = this.program('queen', ['token', 'add', '--role', role, '--data', join(this.#home, 'queen'), '--json', name]);
+    if ((await made.ended) !== 0) throw new Error(made.out());
+    return JSON.parse(made.out());
+  }
+
   async api(path, body) {
     const response = await fetch(
       `${this.url}/api/v1${path}`,
       body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
     );
-    return response.json();
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${answer.error}`);
+    return answer;
   }
 
   /** What every program said, for a test that failed. */
