@@ -15,6 +15,8 @@ mod lines;
 mod live;
 #[path = "api/page.rs"]
 mod page;
+#[path = "api/project.rs"]
+mod project;
 #[path = "api/rest.rs"]
 mod rest;
 #[path = "api/session.rs"]

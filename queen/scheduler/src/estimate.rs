@@ -3,7 +3,7 @@
 //! What a hand-out needs is kept incrementally in [`Work`]. [`State::explain`] and [`State::queue`] may walk: they are asked
 //! by people, off the hot path.
 
-use crate::{Explain, FileState, LeaseState, RunningFile, State, Waiting, job::Job, placement::Want};
+use crate::{Explain, FileState, JobCount, LeaseState, RunningFile, State, Waiting, job::Job, placement::Want};
 use shared::{DroneId, JobId, JobState, Timestamp};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -100,6 +100,20 @@ impl State {
             running,
             drones: job.by_drone.keys().cloned().collect(),
         })
+    }
+
+    /// How many jobs are not over.
+    #[must_use]
+    pub fn count_jobs(&self) -> JobCount {
+        let mut count = JobCount::default();
+        for job in self.jobs.values() {
+            match job.row.state {
+                JobState::Queued => count.queued += 1,
+                JobState::Running => count.running += 1,
+                _ => {}
+            }
+        }
+        count
     }
 
     /// Jobs that wait for a drone, first in order first.

@@ -4,7 +4,7 @@
 //! with an open slot by (speed, load, least recently used), full ones by (load with backlog, speed, least recently used).
 //! It decides nothing about jobs. Read next: `placement.rs`.
 
-use crate::{DroneStatus, Record, State, job::Job};
+use crate::{DroneStatus, Record, SlotFile, State, job::Job};
 use shared::{DroneId, Incarnation, JobId, LeaseToken, Timestamp, protocol::to_queen::Info};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,7 +120,12 @@ impl Drone {
         })
     }
 
-    fn status(&self) -> DroneStatus {
+    /// Real speed, as people are told.
+    fn told_speed(&self) -> f64 {
+        f64::from(self.reported()) * self.learned
+    }
+
+    fn status(&self, jobs: &BTreeMap<JobId, Job>) -> DroneStatus {
         DroneStatus {
             drone: self.id.clone(),
             name: self.name.clone(),
@@ -130,9 +135,32 @@ impl Drone {
             active: self.demand.min(self.slots),
             queued: u32::try_from(self.backlog.len()).unwrap_or(u32::MAX),
             learned: self.learned,
-            speed: f64::from(self.reported()) * self.learned,
+            speed: self.told_speed(),
             jobs: self.leases.keys().cloned().collect(),
+            running: self.running(jobs),
         }
+    }
+
+    /// Walks the files that it has been given, which are few.
+    fn running(&self, jobs: &BTreeMap<JobId, Job>) -> Vec<SlotFile> {
+        let mut running = Vec::new();
+        for (id, token) in &self.leases {
+            let Some(job) = jobs.get(id) else { continue };
+            let Some(lease) = job.leases.get(token) else { continue };
+            for num in lease.outs.iter().filter(|num| !job.ahead.contains(num)) {
+                let file = job.nums.get(num).and_then(|(index, _)| job.files.get(*index as usize));
+                running.extend(file.filter(|file| !file.asked).map(|file| SlotFile {
+                    job: id.clone(),
+                    num: *num,
+                    path: file.row.path.clone(),
+                    attempt: file.row.attempt,
+                    since: file.begun,
+                }));
+            }
+        }
+        running.sort_by_key(|file| (file.since.is_none(), file.since));
+        running.truncate(self.slots as usize);
+        running
     }
 }
 
@@ -289,13 +317,23 @@ impl State {
     /// All drones by id.
     #[must_use]
     pub fn drones(&self) -> Vec<DroneStatus> {
-        self.fleet.drones.values().map(Drone::status).collect()
+        self.fleet
+            .drones
+            .values()
+            .map(|drone| drone.status(&self.jobs))
+            .collect()
     }
 
     /// One drone.
     #[must_use]
     pub fn drone(&self, drone: &DroneId) -> Option<DroneStatus> {
-        self.fleet.drones.get(drone).map(Drone::status)
+        self.fleet.drones.get(drone).map(|drone| drone.status(&self.jobs))
+    }
+
+    /// Real speed of a drone, 100 that of the reference machine; `None` if it is unknown.
+    #[must_use]
+    pub fn speed(&self, drone: &DroneId) -> Option<f64> {
+        self.fleet.drones.get(drone).map(Drone::told_speed)
     }
 
     /// Brings every index up to date with a drone's load, speed and state.

@@ -26,4 +26,4 @@ pub use action::{Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, Recor
 pub use faults::Faults;
 pub use input::{DroneInput, Expect, Input, JobInput, ListedFile, NewJob};
 pub use state::{GRACE_MS, State};
-pub use view::{DroneStatus, Explain, RunningFile, Waiting};
+pub use view::{DroneStatus, Explain, JobCount, RunningFile, SlotFile, Waiting};

@@ -58,6 +58,32 @@ pub struct DroneStatus {
     pub speed: f64,
     /// Jobs that it holds leases of.
     pub jobs: Vec<JobId>,
+    /// Files in its slots, those first that it began first; never more than it has slots.
+    pub running: Vec<SlotFile>,
+}
+
+/// A file in a slot of a drone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SlotFile {
+    /// Its job.
+    pub job: JobId,
+    /// Its command.
+    pub num: Num,
+    /// Path.
+    pub path: String,
+    /// Which try.
+    pub attempt: Attempt,
+    /// When it began; absent while the drone has not said so, and after a restart of the queen.
+    pub since: Option<Timestamp>,
+}
+
+/// Jobs that are not over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct JobCount {
+    /// Those that no drone has begun.
+    pub queued: u64,
+    /// Those that one has.
+    pub running: u64,
 }
 
 /// A job that waits for its first or next drone.

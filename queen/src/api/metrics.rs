@@ -4,10 +4,7 @@
 //! state is asked when somebody looks, so that it is never stale and never another queen's.
 
 use super::error::{Answer, ApiError};
-use crate::{
-    app::Context,
-    store::{JobFilter, StoreError},
-};
+use crate::app::Context;
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{StatusCode, header},
@@ -20,8 +17,6 @@ use std::{sync::OnceLock, time::Duration};
 
 /// How often the recorder tidies up what nobody has fetched.
 const UPKEEP: Duration = Duration::from_secs(60);
-/// Jobs read at once when they are counted.
-const COUNT_PAGE: u32 = 500;
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -98,13 +93,12 @@ pub(super) async fn readyz(State(context): State<Context>) -> Answer<&'static st
 /// Everything in the text form of Prometheus.
 pub(super) async fn metrics(State(context): State<Context>) -> Answer<impl IntoResponse> {
     let drones = context.engine.drones().await?;
-    let waiting = context.engine.queue().await?.len();
-    let queued = jobs_in(&context, JobState::Queued).await?;
-    let running = jobs_in(&context, JobState::Running).await?;
+    let waiting = context.engine.queue().await?.len() as u64;
+    let jobs = context.engine.count_jobs().await?;
     let now = PrometheusBuilder::new().build_recorder();
     let handle = now.handle();
     ::metrics::with_local_recorder(&now, || {
-        let gauge = |name: &'static str, help: &'static str, value: usize| {
+        let gauge = |name: &'static str, help: &'static str, value: u64| {
             ::metrics::describe_gauge!(name, help);
             ::metrics::gauge!(name).set(as_f64(value));
         };
@@ -113,14 +107,14 @@ pub(super) async fn metrics(State(context): State<Context>) -> Answer<impl IntoR
         gauge(
             "skep_drones_connected",
             "Drones that have a connection",
-            connected.clone().count(),
+            connected.clone().count() as u64,
         );
-        let total = connected.clone().map(|drone| drone.info.capacity as usize).sum();
+        let total = connected.clone().map(|drone| u64::from(drone.info.capacity)).sum();
         gauge("skep_slots", "Slots of connected drones", total);
-        let busy = connected.map(|drone| drone.active as usize).sum();
+        let busy = connected.map(|drone| u64::from(drone.active)).sum();
         gauge("skep_slots_busy", "Slots of connected drones in use", busy);
         ::metrics::describe_gauge!("skep_jobs", "Unfinished jobs by state");
-        for (state, count) in [(JobState::Queued, queued), (JobState::Running, running)] {
+        for (state, count) in [(JobState::Queued, jobs.queued), (JobState::Running, jobs.running)] {
             ::metrics::gauge!("skep_jobs", "state" => state.as_str()).set(as_f64(count));
         }
     });
@@ -132,27 +126,6 @@ pub(super) async fn metrics(State(context): State<Context>) -> Answer<impl IntoR
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of jobs or slots is far below 2^52")]
-fn as_f64(count: usize) -> f64 {
+fn as_f64(count: u64) -> f64 {
     count as f64
-}
-
-async fn jobs_in(context: &Context, state: JobState) -> Result<usize, StoreError> {
-    let mut filter = JobFilter {
-        states: vec![state],
-        limit: COUNT_PAGE,
-        ..JobFilter::default()
-    };
-    let mut count = 0;
-    loop {
-        let page = context.store.jobs(&filter).await?;
-        count += page.len();
-        let full = page.len() == COUNT_PAGE as usize;
-        let Some(last) = page.last().filter(|_| full) else {
-            return Ok(count);
-        };
-        filter.before = Some(crate::store::Cursor {
-            submitted: last.submitted,
-            id: last.row.id.clone(),
-        });
-    }
 }

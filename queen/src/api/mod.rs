@@ -5,11 +5,13 @@
 
 mod assets;
 mod auth;
+mod badge;
 mod cases;
 mod compare;
 mod drones;
 mod error;
 mod extract;
+mod fleet;
 mod follow;
 pub mod git;
 mod jobs;
@@ -64,6 +66,7 @@ fn api() -> OpenApiRouter<Context> {
         .merge(log::search::router())
         .merge(junit::router())
         .merge(drones::router())
+        .merge(fleet::router())
         .merge(projects::router())
         .merge(tokens::router())
         .merge(session::router())

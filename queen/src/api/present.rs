@@ -3,11 +3,11 @@
 //! Nothing is decided or looked up here. Read next: `jobs.rs`.
 
 use super::view::{
-    DroneView, FileHistoryView, FileView, JobView, NowView, PastRunView, ProjectView, RunningView, TokenView,
-    WaitingView,
+    DroneView, FileHistoryView, FileView, JobView, NowView, PastRunView, ProjectView, RunningView, SlotView, TokenView,
+    TrendJobView, WaitingView,
 };
 use crate::store::{AccessToken, FileHistory, PastRun, StoredFile, StoredJob, StoredProject};
-use scheduler::{DroneStatus, Explain, Waiting};
+use scheduler::{DroneStatus, Explain, SlotFile, Waiting};
 
 impl JobView {
     /// From what the store has.
@@ -118,6 +118,19 @@ impl DroneView {
             platform: drone.info.platform,
             version: drone.info.version,
             jobs: drone.jobs.into_iter().map(Into::into).collect(),
+            running: drone.running.into_iter().map(SlotView::of).collect(),
+        }
+    }
+}
+
+impl SlotView {
+    fn of(file: SlotFile) -> Self {
+        Self {
+            job: file.job.into(),
+            num: file.num.0,
+            path: file.path,
+            attempt: file.attempt.0,
+            since: file.since.map(|at| at.0),
         }
     }
 }
@@ -161,17 +174,58 @@ impl PastRunView {
     }
 }
 
+/// Files that a project's page names as its slowest, and as its flaky ones.
+const NAMED: usize = 50;
+
 impl ProjectView {
-    /// From what the store has.
+    /// As lists show it.
     #[must_use]
-    pub fn of(project: StoredProject, files: Option<Vec<FileHistory>>) -> Self {
+    pub fn of(project: StoredProject) -> Self {
         Self {
             project: project.project.into(),
             jobs: project.jobs,
             last_job: project.last_job.map(Into::into),
             last_state: project.last_state,
             last_submitted: project.last_submitted.map(|at| at.0),
-            files: files.map(|files| files.into_iter().map(FileHistoryView::of).collect()),
+            flaky: None,
+            slowest: None,
+            files: None,
+        }
+    }
+
+    /// With its files, which come slowest first; `all`: with every one.
+    #[must_use]
+    pub fn with_files(mut self, files: Vec<FileHistory>, all: bool) -> Self {
+        let files: Vec<_> = files.into_iter().map(FileHistoryView::of).collect();
+        let mut flaky: Vec<_> = files.iter().filter(|file| file.flaky > 0).cloned().collect();
+        // Flaky runs of all runs, compared without dividing.
+        let share = |one: &FileHistoryView, of: &FileHistoryView| u128::from(one.flaky) * u128::from(of.runs);
+        flaky.sort_by(|one, other| {
+            share(other, one)
+                .cmp(&share(one, other))
+                .then(other.flaky.cmp(&one.flaky))
+        });
+        flaky.truncate(NAMED);
+        self.flaky = Some(flaky);
+        self.slowest = Some(files.iter().take(NAMED).cloned().collect());
+        self.files = all.then_some(files);
+        self
+    }
+}
+
+impl TrendJobView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(job: &StoredJob, flaky: u64) -> Self {
+        let row = &job.row;
+        Self {
+            id: row.id.to_string(),
+            submitted: job.submitted.0,
+            state: row.state,
+            duration: row.started.zip(row.finished).map(|(from, to)| to.since(from)),
+            files: row.files_total,
+            bad: row.files_bad,
+            flaky,
         }
     }
 }

@@ -1,80 +1,138 @@
-//! Projects and the history of their test files.
+//! Projects: what is known of their test files, how their jobs went, their badge.
 //!
-//! A project's name has slashes, so it is the rest of the address. `…/history` belongs to the address only with a
-//! `path` in the query; else it is the last part of a name.
+//! A project's name has slashes, so it is the rest of the address. `…/history`, `…/trend` and `…/badge.svg` belong to the
+//! address unless a project has that very name; `…/history` only with a `path` in the query.
 
 use super::{
+    badge,
     error::{Answer, ApiError},
     extract::Query,
-    view::{ErrorView, PastRunView, ProjectView},
+    view::{ErrorView, PastRunView, ProjectView, TrendJobView, TrendView},
 };
-use crate::app::Context;
+use crate::{
+    app::Context,
+    store::{JobFilter, StoredProject},
+};
 use axum::{
     Json,
     extract::{Path, State},
+    http::header::{self, HeaderName},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Deserialize;
-use shared::Project;
+use shared::{JobState, Project};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+/// Jobs of a trend, if the client does not say.
+const TREND: u32 = 200;
+/// The most jobs of a trend.
+const TREND_LIMIT: u32 = 500;
+
 pub(super) fn router() -> OpenApiRouter<Context> {
-    // The pattern of the rest of an address is no OpenAPI path: these two are documented apart from their route.
+    // The pattern of the rest of an address is no OpenAPI path: these are documented apart from their route.
     OpenApiRouter::with_openapi(Documented::openapi())
         .routes(routes!(list))
         .route("/projects/{*project}", get(below))
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(read, history), components(schemas(ProjectView, PastRunView, ErrorView)))]
+#[openapi(
+    paths(read, history, trend, picture),
+    components(schemas(ProjectView, PastRunView, TrendView, ErrorView))
+)]
 struct Documented;
 
 /// All projects by name.
 #[utoipa::path(get, path = "/projects", tag = "projects", responses((status = 200, body = Vec<ProjectView>)))]
 async fn list(State(context): State<Context>) -> Answer<Json<Vec<ProjectView>>> {
     let projects = context.store.projects().await?;
-    Ok(Json(
-        projects
-            .into_iter()
-            .map(|project| ProjectView::of(project, None))
-            .collect(),
-    ))
+    Ok(Json(projects.into_iter().map(ProjectView::of).collect()))
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Everything that an address below a project takes.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HistoryQuery {
-    /// The test file's path.
+struct BelowQuery {
     path: Option<String>,
+    branch: Option<String>,
+    limit: Option<u32>,
+    files: Option<bool>,
+}
+
+impl BelowQuery {
+    /// Refuses what `what` does not take.
+    fn only(&self, what: &str, taken: &[&str]) -> Answer<()> {
+        let given = [
+            ("path", self.path.is_some()),
+            ("branch", self.branch.is_some()),
+            ("limit", self.limit.is_some()),
+            ("files", self.files.is_some()),
+        ];
+        let mut strange = given.iter().filter(|(name, given)| *given && !taken.contains(name));
+        let Some((name, _)) = strange.next() else { return Ok(()) };
+        Err(ApiError::bad_query(format!(
+            "{what} takes no {name}: …/history takes path, …/trend branch and limit, …/badge.svg branch, \
+             and a project itself files"
+        )))
+    }
 }
 
 async fn below(
     State(context): State<Context>,
     Path(rest): Path<String>,
-    Query(query): Query<HistoryQuery>,
+    Query(query): Query<BelowQuery>,
 ) -> Answer<Response> {
     let named = |name: &str| Project::new(name).map_err(|error| ApiError::bad_query(error.to_string()));
-    match (rest.strip_suffix("/history"), query.path) {
-        (Some(name), Some(path)) => Ok(history(&context, &named(name)?, &path).await?.into_response()),
-        (None, Some(_)) => Err(ApiError::bad_query(
-            "the query has a path, which belongs to …/history: ask /api/v1/projects/OWNER/NAME/history?path=…",
-        )),
-        (_, None) => Ok(read(&context, &named(&rest)?).await?.into_response()),
+    if let (Some(name), Some(path)) = (rest.strip_suffix("/history"), &query.path) {
+        query.only("a file's history", &["path"])?;
+        return Ok(history(&context, &named(name)?, path).await?.into_response());
     }
+    let whole = Project::new(&rest);
+    let known = match &whole {
+        Ok(whole) => known(&context, whole).await?,
+        Err(_) => None,
+    };
+    if known.is_none() {
+        let below = |suffix: &str| rest.strip_suffix(suffix).and_then(|name| Project::new(name).ok());
+        if let Some(name) = below("/trend") {
+            query.only("a trend", &["branch", "limit"])?;
+            return Ok(trend(&context, &name, query).await?.into_response());
+        }
+        if let Some(name) = below("/badge.svg") {
+            query.only("a badge", &["branch"])?;
+            return Ok(picture(&context, &name, query.branch).await?.into_response());
+        }
+    }
+    query.only("a project", &["files"])?;
+    let known = known.ok_or_else(|| named(&rest).map_or_else(|error| error, |name| no_project(&name)))?;
+    Ok(read(&context, known, query.files).await?.into_response())
 }
 
-/// One project with the history of its test files.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it documents a part of what BelowQuery takes")]
+struct ReadQuery {
+    /// `false` leaves `files` out.
+    files: Option<bool>,
+}
+
+/// One project with what is known of its test files.
 #[utoipa::path(get, path = "/projects/{project}", tag = "projects",
-    params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded")),
-    responses((status = 200, body = ProjectView), (status = 404, body = ErrorView)))]
-async fn read(context: &Context, name: &Project) -> Answer<Json<ProjectView>> {
-    let files = context.store.history(name).await?;
-    find(context, name)
-        .await
-        .map(|project| Json(ProjectView::of(project, Some(files))))
+    params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded"), ReadQuery),
+    responses((status = 200, body = ProjectView), (status = 400, body = ErrorView), (status = 404, body = ErrorView)))]
+async fn read(context: &Context, project: StoredProject, files: Option<bool>) -> Answer<Json<ProjectView>> {
+    let history = context.store.history(&project.project).await?;
+    Ok(Json(ProjectView::of(project).with_files(history, files != Some(false))))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it documents a part of what BelowQuery takes")]
+struct HistoryQuery {
+    /// The test file's path.
+    path: String,
 }
 
 /// Past runs of one test file, newest first.
@@ -87,11 +145,97 @@ async fn history(context: &Context, name: &Project, path: &str) -> Answer<Json<V
     Ok(Json(runs.into_iter().map(PastRunView::of).collect()))
 }
 
-async fn find(context: &Context, name: &Project) -> Answer<crate::store::StoredProject> {
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it documents a part of what BelowQuery takes")]
+struct TrendQuery {
+    /// Only of this branch.
+    branch: Option<String>,
+    /// At most this many, 1 to 500; 200 if absent.
+    limit: Option<u32>,
+}
+
+/// The newest jobs of a project that have ended, oldest first.
+#[utoipa::path(get, path = "/projects/{project}/trend", tag = "projects",
+    params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded"), TrendQuery),
+    responses((status = 200, body = TrendView), (status = 400, body = ErrorView), (status = 404, body = ErrorView)))]
+async fn trend(context: &Context, name: &Project, query: BelowQuery) -> Answer<Json<TrendView>> {
+    let limit = query.limit.unwrap_or(TREND);
+    if !(1..=TREND_LIMIT).contains(&limit) {
+        return Err(ApiError::bad_query(format!(
+            "limit is {limit}: choose 1 to {TREND_LIMIT}"
+        )));
+    }
+    find(context, name).await?;
+    let states = [
+        JobState::Passed,
+        JobState::Failed,
+        JobState::Errored,
+        JobState::Cancelled,
+    ];
+    let mut jobs = context.store.jobs(&ended(name, query.branch, &states, limit)).await?;
+    jobs.reverse();
+    let ids: Vec<_> = jobs.iter().map(|job| job.row.id.clone()).collect();
+    let flaky = context.store.flaky(&ids).await?;
+    let jobs = jobs.iter().zip(flaky).map(|(job, flaky)| TrendJobView::of(job, flaky));
+    Ok(Json(TrendView { jobs: jobs.collect() }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it documents a part of what BelowQuery takes")]
+struct BadgeQuery {
+    /// Only of this branch.
+    branch: Option<String>,
+}
+
+/// A picture of how the newest job of a project, or of a branch of it, has ended; one that was cancelled does not count.
+#[utoipa::path(get, path = "/projects/{project}/badge.svg", tag = "projects",
+    params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded"), BadgeQuery),
+    responses((status = 200, content_type = "image/svg+xml", body = String), (status = 404, body = ErrorView)))]
+async fn picture(context: &Context, name: &Project, branch: Option<String>) -> Answer<impl IntoResponse> {
+    find(context, name).await?;
+    let branch = branch.filter(|branch| !branch.is_empty());
+    let of = branch
+        .as_deref()
+        .map_or_else(|| name.to_string(), |branch| format!("{name} {branch}"));
+    let states = [JobState::Passed, JobState::Failed, JobState::Errored];
+    let newest = context.store.jobs(&ended(name, branch, &states, 1)).await?;
+    let svg = badge::svg(newest.first().map(|job| job.row.state), &of);
+    Ok((
+        [
+            (header::CONTENT_TYPE, "image/svg+xml"),
+            // Whoever shows it asks each time.
+            (header::CACHE_CONTROL, "no-cache"),
+            // It is made for pages elsewhere.
+            (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+        ],
+        svg,
+    ))
+}
+
+/// The newest jobs of these states.
+fn ended(name: &Project, branch: Option<String>, states: &[JobState], limit: u32) -> JobFilter {
+    JobFilter {
+        project: Some(name.clone()),
+        branch: branch.filter(|branch| !branch.is_empty()),
+        states: states.to_vec(),
+        limit,
+        ..JobFilter::default()
+    }
+}
+
+async fn find(context: &Context, name: &Project) -> Answer<StoredProject> {
+    known(context, name).await?.ok_or_else(|| no_project(name))
+}
+
+async fn known(context: &Context, name: &Project) -> Answer<Option<StoredProject>> {
     let projects = context.store.projects().await?;
-    projects.into_iter().find(|project| project.project == *name).ok_or_else(|| {
-        ApiError::not_found(format!(
-            "there is no project {name}: it appears with its first job; GET /api/v1/projects lists those that there are"
-        ))
-    })
+    Ok(projects.into_iter().find(|project| project.project == *name))
+}
+
+fn no_project(name: &Project) -> ApiError {
+    ApiError::not_found(format!(
+        "there is no project {name}: it appears with its first job; GET /api/v1/projects lists those that there are"
+    ))
 }

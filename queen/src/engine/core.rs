@@ -315,6 +315,7 @@ impl Core {
             Request::Explain { job, reply } => answer(reply, self.state.explain(&job, now)),
             Request::Drones { reply } => answer(reply, self.state.drones()),
             Request::Queue { reply } => answer(reply, self.state.queue(now)),
+            Request::JobCount { reply } => answer(reply, self.state.count_jobs()),
             Request::Connected { hello, outbound, reply } => {
                 let session = self.connect(hello, outbound, now);
                 self.reply(reply, session);

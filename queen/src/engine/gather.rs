@@ -87,7 +87,7 @@ impl Core {
                     result.outcome = outcome;
                 }
                 let usual = matches!(own, FileOutcome::Passed | FileOutcome::Failed) && !result.died && !is_part;
-                let speed = self.state.drone(drone).map_or(100.0, |status| status.speed);
+                let speed = self.state.speed(drone).unwrap_or(100.0);
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,

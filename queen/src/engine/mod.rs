@@ -4,7 +4,7 @@
 //! transaction to the writer and only after the commit are replies, messages and events let out.
 
 use crate::store::{Store, StoreError};
-use scheduler::{DroneStatus, Explain, Waiting};
+use scheduler::{DroneStatus, Explain, JobCount, Waiting};
 use shared::{DroneId, JobData, JobId, protocol::Hello};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -106,6 +106,9 @@ pub(crate) enum Request {
     Queue {
         reply: oneshot::Sender<Vec<Waiting>>,
     },
+    JobCount {
+        reply: oneshot::Sender<JobCount>,
+    },
     Connected {
         hello: Hello,
         outbound: writer::Outbound,
@@ -191,6 +194,11 @@ impl Engine {
     /// What waits, and why.
     pub async fn queue(&self) -> Result<Vec<Waiting>, Down> {
         self.ask(|reply| Request::Queue { reply }).await
+    }
+
+    /// How many jobs are not over.
+    pub async fn count_jobs(&self) -> Result<JobCount, Down> {
+        self.ask(|reply| Request::JobCount { reply }).await
     }
 
     /// A drone has said hello. It is told through `queue`; when that is full, or the drone has another connection, `cut`

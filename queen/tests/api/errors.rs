@@ -79,7 +79,7 @@ async fn refusals_say_what_to_do() {
         ("GET", "/api/v1/drones/a%20b".into(), String::new(), 400, "bad-query", "drone id"),
         ("GET", "/api/v1/projects/no/body".into(), String::new(), 404, "not-found", "it appears with its first job"),
         ("GET", "/api/v1/projects/one".into(), String::new(), 400, "bad-query", "use owner/name"),
-        ("GET", "/api/v1/projects/acme/site?path=x".into(), String::new(), 400, "bad-query", "belongs to …/history"),
+        ("GET", "/api/v1/projects/acme/site?path=x".into(), String::new(), 400, "bad-query", "a project takes no path: …/history takes path"),
         ("GET", "/api/v1/projects/no/body/history?path=x".into(), String::new(), 404, "not-found", "no project no/body"),
         ("POST", "/api/v1/tokens".into(), "{\"name\":\"x\",\"role\":\"king\"}".into(), 422, "bad-body", "unknown variant `king`"),
         ("POST", "/api/v1/tokens".into(), "{\"name\":\" \",\"role\":\"read\"}".into(), 422, "bad-body", "say what the token is for"),
