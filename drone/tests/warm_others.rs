@@ -89,6 +89,7 @@ impl Suite {
                 output
             });
             let run = FileRun {
+                tell: None,
                 root: self.dir.path(),
                 file,
                 cases: self.only.as_deref(),

@@ -12,7 +12,7 @@ use drone::{
     },
 };
 use shared::{
-    outcome::{CaseOutcome, FileOutcome},
+    outcome::{CaseOutcome, CaseResult, FileOutcome},
     settings::{Isolation, Layer, Settings},
 };
 use std::{
@@ -94,6 +94,16 @@ impl Suite {
 
     /// Runs a file, by command if there is no `warm`.
     async fn run(&self, warm: Option<&Warm>, file: &str, timeout: Option<Duration>) -> FileReport {
+        self.run_telling(warm, file, timeout, None).await
+    }
+
+    async fn run_telling(
+        &self,
+        warm: Option<&Warm>,
+        file: &str,
+        timeout: Option<Duration>,
+        tell: Option<&mpsc::Sender<CaseResult>>,
+    ) -> FileReport {
         let mut env = self.env.clone();
         if warm.is_some() {
             env.insert("SKEP_WORKER_ID".into(), "1".into());
@@ -111,6 +121,7 @@ impl Suite {
         });
         let (root, scratch) = (self.root(), self.scratch());
         let run = FileRun {
+            tell,
             root: &root,
             file,
             cases: None,
@@ -526,4 +537,43 @@ async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() 
         kept().iter().map(|(path, _)| path).collect::<Vec<_>>(),
         before.iter().map(|(path, _)| path).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn cases_are_told_while_their_file_runs_and_a_bad_one_when_it_stands() {
+    let test = "import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_good(x): pass\ndef test_bad(): assert 0\ndef test_waits():\n    open('gate').read()\n";
+    let suite = Suite::copy("", &[("tests/test_long.py", test)]);
+    let gate = suite.root().join("gate");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, 0o600.into()).unwrap();
+    for (isolation, early) in [
+        (Isolation::Fork, &["test_good[1]", "test_good[2]"][..]),
+        (Isolation::None, &["test_good[1]", "test_good[2]", "test_bad"]),
+    ] {
+        let warm = suite.warm(isolation);
+        let (tell, mut told) = mpsc::channel(8);
+        let run = async {
+            let tell = tell;
+            suite
+                .run_telling(Some(&warm), "tests/test_long.py", None, Some(&tell))
+                .await
+        };
+        let watch = async {
+            let mut names = Vec::new();
+            while let Some(case) = told.recv().await {
+                // The file goes on when its first cases have been told, and again in its second look.
+                if case.name == early[early.len() - 1] {
+                    let gate = gate.clone();
+                    tokio::task::spawn_blocking(move || fs::write(&gate, "go").unwrap());
+                }
+                names.push(case.name);
+            }
+            names
+        };
+        let (report, names) = tokio::join!(run, watch);
+        assert_eq!(names[..early.len()], *early, "{isolation:?}");
+        let all: Vec<_> = report.cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(all, ["test_good[1]", "test_good[2]", "test_bad", "test_waits"]);
+        assert!(names.iter().all(|name| all.contains(&name.as_str())), "{names:?}");
+        warm.stop().await;
+    }
 }

@@ -3,7 +3,7 @@
 //! It takes files from the mailbox as slots get free and says what came of them. It does not choose files, and knows
 //! nothing of phases. Read next: [`super`].
 
-use super::{Job, Prepared, cut};
+use super::{Job, Prepared, Voice, cut};
 use crate::{
     clock,
     phase::{PIECES, Planned, Stage, millis},
@@ -20,7 +20,12 @@ use shared::{
         event::{JobError, Phase},
     },
 };
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +33,10 @@ use tokio_util::sync::CancellationToken;
 const CASES_LIMIT: usize = 200 * 1000;
 /// The most bytes of JSON that a file's failures may have in its result; the rest is in its cases.
 const FAILURES_LIMIT: usize = 300 * 1000;
+/// Cases that may wait to be said; then the worker that tells them waits.
+const CASES: usize = 64;
+/// How long a case may wait for others to be said with it.
+const CASES_TIME: Duration = Duration::from_millis(200);
 /// The most bytes of a case's name.
 const NAME_LIMIT: usize = 4096;
 
@@ -87,16 +96,7 @@ async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot, stop: 
     if result.duration == 0.0 {
         result.duration = start.elapsed().as_secs_f64() * 1000.0;
     }
-    for part in parts(cases.into_iter().map(trim).collect(), CASES_LIMIT) {
-        voice
-            .say(JobEvent::Cases {
-                job: id(),
-                num: file.num,
-                attempt: file.attempt,
-                cases: part,
-            })
-            .await;
-    }
+    say_cases(voice, file, cases).await;
     voice
         .say(JobEvent::FileDone {
             job: id(),
@@ -109,7 +109,46 @@ async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot, stop: 
         .await;
 }
 
+/// What came of a file, and the cases that have not been said yet; nothing if it was stopped.
 type Came = Option<(FileResult, Vec<CaseResult>)>;
+
+async fn say_cases(voice: &Voice, file: &RunFile, cases: Vec<CaseResult>) {
+    for cases in parts(cases.into_iter().map(trim).collect(), CASES_LIMIT) {
+        let (job, num, attempt) = (voice.job.clone(), file.num, file.attempt);
+        voice
+            .say(JobEvent::Cases {
+                job,
+                num,
+                attempt,
+                cases,
+            })
+            .await;
+    }
+}
+
+/// Says cases of a long file while it runs; answers with the names of those. What comes within the last moment is left
+/// to the report.
+async fn say_early(voice: &Voice, file: &RunFile, mut cases: mpsc::Receiver<CaseResult>) -> HashSet<String> {
+    let mut said = HashSet::new();
+    let mut batch = Vec::new();
+    while let Some(first) = cases.recv().await {
+        batch.push(first);
+        let mut time = std::pin::pin!(tokio::time::sleep(CASES_TIME));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut time => break,
+                case = cases.recv() => match case {
+                    Some(case) => batch.push(case),
+                    None => return said,
+                },
+            }
+        }
+        said.extend(batch.iter().map(|case: &CaseResult| case.name.clone()));
+        say_cases(voice, file, std::mem::take(&mut batch)).await;
+    }
+    said
+}
 
 /// A plugin's command of the test phase, which counts as a file.
 async fn command(
@@ -167,8 +206,9 @@ async fn test_file(
         Err(result) => Ok(Err(result)),
         Ok(()) => {
             let (sender, pieces) = mpsc::channel(PIECES);
+            let (tell, told) = mpsc::channel(CASES);
             let run = async {
-                let sender = sender;
+                let (sender, tell) = (sender, tell);
                 let run = FileRun {
                     root,
                     file: &file.path,
@@ -177,6 +217,7 @@ async fn test_file(
                     timeout: time_limit(file, prepared),
                     mask: &voice.mask,
                     output: &sender,
+                    tell: Some(&tell),
                     cancel: stop,
                     scratch: prepared.scratch(),
                 };
@@ -185,8 +226,13 @@ async fn test_file(
                     None => runner.run_file(run).await,
                 }
             };
-            let (report, ()) = tokio::join!(run, voice.relay(file.num, pieces, None));
-            report.map(Ok)
+            let relay = voice.relay(file.num, pieces, None);
+            let (report, (), said) = tokio::join!(run, relay, say_early(voice, file, told));
+            let unsaid = |mut report: FileReport| {
+                report.cases.retain(|case| !said.contains(&case.name));
+                report
+            };
+            report.map(unsaid).map(Ok)
         }
     };
     let came = match report {

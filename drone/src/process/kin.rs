@@ -126,6 +126,11 @@ pub(super) fn signal_group(group: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(group, signal);
 }
 
+/// Waits until whatever is being started now has executed its program: until then it holds all of the drone's descriptors.
+pub(super) fn wait_for_starts() {
+    drop(STARTING.write().unwrap_or_else(PoisonError::into_inner));
+}
+
 /// A cheap look at whether anything of the command may be left after its first process: a member of its group, or a
 /// child that fell to us. Reaps the dead ones among them.
 pub(super) fn may_linger(id: &Id) -> bool {

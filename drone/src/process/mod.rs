@@ -271,7 +271,12 @@ pub async fn run(
 
 /// Ends whatever is left of a command whose first process has ended: TERM, and KILL after `grace`.
 pub(crate) async fn end_kin(child: &Child, pipes: &[Pipe], grace: Duration) {
-    if pipes.iter().any(Pipe::is_held) || kin::may_linger(child.id()) {
+    let is_held = || pipes.iter().any(Pipe::is_held);
+    let is_held = is_held() && {
+        kin::wait_for_starts();
+        is_held()
+    };
+    if is_held || kin::may_linger(child.id()) {
         linger::stop(child.id(), pipes.iter().map(Pipe::inode).collect(), grace).await;
     }
 }

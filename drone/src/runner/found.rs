@@ -76,26 +76,11 @@ impl Found {
     /// Cuts what has grown too long since, drops numbers that mean nothing, and makes names unique: the second `x`
     /// becomes `x (2)`.
     pub fn finish(mut self) -> Self {
-        let mut taken = HashSet::new();
-        let mut counts: HashMap<String, u32> = HashMap::new();
+        let mut names = Names::default();
         for case in &mut self.cases {
-            if case.name.trim().is_empty() {
-                case.name = "(no name)".into();
-            }
-            case.name = cut(&case.name, NAME_LIMIT);
+            case.name = names.unique(&case.name);
             case.duration = case.duration.filter(|ms| ms.is_finite() && *ms >= 0.0);
             case.line = case.line.filter(|line| *line > 0);
-            if !taken.insert(case.name.clone()) {
-                let count = counts.entry(case.name.clone()).or_insert(1);
-                // Another case may be called so by itself.
-                case.name = loop {
-                    *count += 1;
-                    let name = format!("{} ({count})", case.name);
-                    if taken.insert(name.clone()) {
-                        break name;
-                    }
-                };
-            }
             if let Some(message) = &mut case.message {
                 *message = cut(message.trim_end(), MESSAGE_LIMIT);
             }
@@ -104,6 +89,35 @@ impl Found {
             }
         }
         self
+    }
+}
+
+/// The names of a file's cases so far.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    taken: HashSet<String>,
+    counts: HashMap<String, u32>,
+}
+
+impl Names {
+    /// A name like this one that no case before has.
+    pub fn unique(&mut self, name: &str) -> String {
+        let name = match name.trim() {
+            "" => "(no name)".into(),
+            _ => cut(name, NAME_LIMIT),
+        };
+        if self.taken.insert(name.clone()) {
+            return name;
+        }
+        let count = self.counts.entry(name.clone()).or_insert(1);
+        // Another case may be called so by itself.
+        loop {
+            *count += 1;
+            let name = format!("{name} ({count})");
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 

@@ -108,6 +108,9 @@ pub struct FileRun<'a> {
     pub mask: &'a Arc<Mask>,
     /// Takes the output.
     pub output: &'a mpsc::Sender<Output>,
+    /// Takes cases as they end, where the runner can tell and the case is sure to stand; all of them are in the report as
+    /// well, under the same names.
+    pub tell: Option<&'a mpsc::Sender<CaseResult>>,
     /// Stops the run.
     pub cancel: &'a CancellationToken,
     /// An existing folder for the report, outside of the source.

@@ -242,6 +242,14 @@ fn inside(root: &Path, file: String) -> String {
     plain.filter(|path| !path.is_empty()).unwrap_or(file)
 }
 
+/// A case without secrets.
+pub(super) fn masked(mut case: CaseResult, mask: &Mask) -> CaseResult {
+    case.name = mask.sanitize(&case.name);
+    case.message = case.message.as_deref().map(|message| mask.sanitize(message));
+    case.file = case.file.as_deref().map(|file| mask.sanitize(file));
+    case
+}
+
 /// Makes the result of everything that is known.
 pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, mask: &Mask) -> FileReport {
     if matches!(kind, Kind::Node | Kind::Vitest) {
@@ -254,11 +262,7 @@ pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, m
     }
     // Cases of the file as a whole have come to those that the reader found.
     let mut found = found.finish();
-    for case in &mut found.cases {
-        case.name = mask.sanitize(&case.name);
-        case.message = case.message.as_deref().map(|message| mask.sanitize(message));
-        case.file = case.file.as_deref().map(|file| mask.sanitize(file));
-    }
+    found.cases = found.cases.into_iter().map(|case| masked(case, mask)).collect();
     let outcome = outcome(kind, &ended, &found);
     let bad = found.cases.iter().filter(|case| case.outcome.is_bad());
     let failures: Vec<CaseResult> = bad.take(FAILURE_LIMIT).cloned().map(summary).collect();

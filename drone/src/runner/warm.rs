@@ -15,10 +15,13 @@ use crate::{
         self, Execution, Payload, Pool, Progress,
         factory::{self, Socket, zygote::Zygote},
     },
-    process::{Ended, Mask, SpawnError},
+    process::{Ended, Mask, Output, SpawnError, Stream},
 };
 use script::Way;
-use shared::{outcome::FileOutcome, settings::Isolation};
+use shared::{
+    outcome::{CaseResult, FileOutcome},
+    settings::Isolation,
+};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -192,9 +195,8 @@ impl Warm {
         asked: Option<&[String]>,
         report: FileReport,
     ) -> Result<FileReport, Cold> {
-        let may_depend = self.way == Way::Fork
-            && self.setting.isolation == Isolation::Fork
-            && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
+        let may_depend =
+            self.may_look_again() && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
         if !may_depend {
             return Ok(report);
         }
@@ -203,6 +205,15 @@ impl Warm {
         let Ok(Ok(line)) = whole.await else {
             return Ok(report);
         };
+        let said = Output {
+            stream: Stream::Stderr,
+            text: format!(
+                "skep: {} failed by itself; once more, with all files imported:\n",
+                run.file
+            ),
+        };
+        // Nobody listens any more: the file runs all the same.
+        let _ = run.output.send(said).await;
         let Ok(mut second) = self.attempt(line, run, asked).await else {
             return Ok(report);
         };
@@ -291,7 +302,7 @@ impl Warm {
         };
         let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;
         let execution = line.pool.begin_with(payload, run.timeout).map_err(cold)?;
-        let (ended, mut found) = follow(execution, run).await.map_err(cold)?;
+        let (ended, mut found) = self.follow(execution, run).await.map_err(cold)?;
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             found.warnings.extend(line.warnings.iter().cloned());
         }
@@ -308,26 +319,45 @@ impl Warm {
             run.mask,
         )
     }
-}
 
-/// Hears what comes of a file and passes its output on.
-async fn follow(mut execution: Execution, run: &FileRun<'_>) -> Result<(Ended, super::found::Found), pool::Error> {
-    let mut telling = Telling::default();
-    let mut began = clock::instant();
-    while let Some(progress) = execution.next().await {
-        match progress {
-            Progress::Began { .. } => {
-                began = clock::instant();
-                telling = Telling::default();
-            }
-            Progress::Frame(payload) => telling.hear(&payload),
-            Progress::Output(piece) => {
-                telling.note(&piece);
-                // Nobody listens any more: the file runs all the same.
-                let _ = run.output.send(piece).await;
+    /// Hears what comes of a file, and passes on its output and the cases that stand.
+    async fn follow(
+        &self,
+        mut execution: Execution,
+        run: &FileRun<'_>,
+    ) -> Result<(Ended, super::found::Found), pool::Error> {
+        // A bad one may be looked at again; and of a file of node one learns at its end that a case was the file itself.
+        let stands =
+            |case: &CaseResult| self.runner.kind != Kind::Node && !(self.may_look_again() && case.outcome.is_bad());
+        let mut telling = Telling::default();
+        let mut began = clock::instant();
+        while let Some(progress) = execution.next().await {
+            match progress {
+                Progress::Began { .. } => {
+                    began = clock::instant();
+                    telling = Telling::default();
+                }
+                Progress::Frame(payload) => {
+                    if let Some(case) = telling.hear(&payload).filter(|case| stands(case))
+                        && let Some(tell) = run.tell
+                    {
+                        // Nobody listens any more: it is in the report.
+                        let _ = tell.send(run::masked(case.clone(), run.mask)).await;
+                    }
+                }
+                Progress::Output(piece) => {
+                    telling.note(&piece);
+                    // Nobody listens any more: the file runs all the same.
+                    let _ = run.output.send(piece).await;
+                }
             }
         }
+        let wall: Duration = began.elapsed();
+        telling.end(execution.end().await, wall)
     }
-    let wall: Duration = began.elapsed();
-    telling.end(execution.end().await, wall)
+
+    /// True if a file that failed by itself is run once more.
+    fn may_look_again(&self) -> bool {
+        self.way == Way::Fork && self.setting.isolation == Isolation::Fork
+    }
 }

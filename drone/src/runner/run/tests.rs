@@ -54,6 +54,7 @@ impl Suite {
         let cancel = CancellationToken::new();
         let running = async {
             let run = FileRun {
+                tell: None,
                 root: self.dir.path(),
                 file,
                 cases: self.cases.as_deref(),

@@ -6,7 +6,7 @@
 use crate::{
     pool::{Answer, Error, Payload},
     process::{Ended, Exit, Output, Stream},
-    runner::found::{self, Found},
+    runner::found::{self, Found, Names},
 };
 use serde::{Deserialize, Serialize};
 use shared::outcome::{CaseOutcome, CaseResult};
@@ -36,27 +36,32 @@ struct Done {
 #[derive(Debug, Default)]
 pub struct Telling {
     pub found: Found,
+    names: Names,
     /// The case that runs.
     running: Option<String>,
     stderr: String,
 }
 
 impl Telling {
-    /// A frame before the last.
-    pub fn hear(&mut self, payload: &Payload) {
+    /// A frame before the last. The case that it is about, if it is about one.
+    pub fn hear(&mut self, payload: &Payload) -> Option<&CaseResult> {
         let text = || String::from_utf8_lossy(&payload.body).into_owned();
         match &payload.context[..] {
             b"begin" => self.running = Some(text()),
             b"case" => match serde_json::from_slice::<CaseResult>(&payload.body) {
-                Ok(case) => {
+                Ok(mut case) => {
                     self.running = None;
+                    case.name = self.names.unique(&case.name);
+                    let before = self.found.cases.len();
                     self.found.add(case);
+                    return self.found.cases.get(before);
                 }
                 Err(error) => self.found.warnings.push(format!("a case could not be read: {error}")),
             },
             b"warning" => self.found.warnings.push(text()),
             _ => {}
         }
+        None
     }
 
     /// A piece of the file's output.
