@@ -99,14 +99,16 @@ function draw(cells, grid) {
     const key = `${state} ${shade}`;
     shapes.set(key, (shapes.get(key) ?? '') + hexagon(x, y, grid.wide));
     const mark = MARKS[state];
-    if (mark) marks.set(state, (marks.get(state) ?? '') + mark(x + grid.wide / 2, y + grid.tall / 2, grid.wide / 4.6));
+    if (mark) marks.set(state, (marks.get(state) ?? '') + mark(x + grid.wide / 2, y + grid.tall / 2, grid.wide / 5));
   });
+  // A sign in a small cell leaves some of its colour.
+  const thin = { strokeWidth: Math.max(0.7, grid.wide / 11) };
   const counts = new Map();
   for (const { state } of cells) counts.set(state, (counts.get(state) ?? 0) + 1);
   return html`${[...shapes].map(([key, d]) => {
     const [state, shade] = key.split(' ');
     return html`<path key=${key} class=${`cell is-${state}`} d=${d} fill-opacity=${0.55 + (0.45 * Number(shade)) / (SHADES - 1)} />`;
-  })}${[...marks].map(([state, d]) => html`<path key=${state} class="mark" d=${d} />`)}<desc>
+  })}${[...marks].map(([state, d]) => html`<path key=${state} class="mark" d=${d} style=${thin} />`)}<desc>
     ${[...counts].map(([state, n]) => `${n} ${state}`).join(', ')}</desc>`;
 }
 

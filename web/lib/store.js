@@ -17,6 +17,8 @@ export const NOTED = 1000;
 export function emptyJob(pages = new Pages()) {
   return {
     version: 0,
+    /** Goes up with each event but those of output. */
+    told: 0,
     seq: 0,
     live: false,
     started: null,
@@ -78,9 +80,12 @@ export function job(state, event) {
   if (event.seq <= state.seq) return state;
   state.seq = state.pages.seq = event.seq;
   state.version += 1;
+  if (!OUTPUT.has(event.type)) state.told += 1;
   EVENTS[event.type]?.(state, event.args.slice(1), event.at);
   return state;
 }
+
+const OUTPUT = new Set(['job:cmd:stdout', 'job:cmd:stderr', 'job:stdout', 'job:stderr', 'job:lines']);
 
 const EVENTS = {
   'job:started': (state, [at, drone], received) => {

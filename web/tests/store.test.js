@@ -258,6 +258,7 @@ describe('a job', () => {
     state.changed.clear();
     job(state, { seq: 99, at: 1, type: 'job:cmd:stdout', args: ['j1', 2, 'x'] });
     assert.deepEqual([...state.changed], [state.commands.get(2)]);
+    assert.deepEqual([state.version, state.told], [WHOLE.length + 1, WHOLE.length - 2]);
     assert.equal(state.order[state.commands.get(2).at], state.commands.get(2));
   });
 

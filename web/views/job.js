@@ -2,7 +2,7 @@
 // Hears the job's events and keeps its state; each part is a tab with an address and a module of its own. Read next: job/.
 
 import { useKeys, useLoad, useNow, usePage, useRedraw, useThrottled } from '../components/hooks.js';
-import { html, useEffect, useRef, useState } from '../components/html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../components/html.js';
 import { Failed, Notice, Skeleton } from '../components/parts.js';
 import { number } from '../lib/format.js';
 import { Pages } from '../lib/log.js';
@@ -102,12 +102,18 @@ export function Job({ ctx, place }) {
     f: () => (tab === 'failures' ? nextFailure() : ctx.go(address(jobPath(id)))),
   });
 
+  const running = !FINAL.has(row?.state);
+  // Output, of which there may be much, changes nothing of it.
+  const head = useMemo(
+    () => row && html`<${Head} ctx=${ctx} row=${row} job=${job} now=${now} running=${running} again=${again} reload=${reload} />`,
+    [row, now, job.told, job.live, ctx.lists.version, ctx.session],
+  );
+
   if (error && !row) return html`<h1>Job</h1><${Failed} error=${error} retry=${reload} />`;
   if (!row) return html`<${Skeleton} rows="8" />`;
-  const running = !FINAL.has(row.state);
   const props = { ctx, id, row, job, now, running, place, go, to };
   return html`<article>
-    <${Head} ...${props} again=${again} reload=${reload} />
+    ${head}
     ${trouble && html`<${Notice} kind="bad" title="It could not be run again">${trouble.message}<//>`}
     ${row.error && html`<${Notice} kind="bad" title=${`Errored: ${row.error.kind}`}>${row.error.message}<//>`}
     ${row.cancel_reason && html`<${Notice} title="Cancelled">${row.cancel_reason}<//>`}

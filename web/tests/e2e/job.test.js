@@ -284,6 +284,21 @@ step('of a long job only what is in sight is in the page', async () => {
   assert.ok((await page.locator('.comb *').count()) < 100, 'elements');
 });
 
+step('of a job whose log is kept no longer the results stay', async () => {
+  // As the queen tells of it once its events are gone.
+  await page.route(`**/api/v1/jobs/${job}`, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), log_removed: Date.now() } });
+  });
+  await open();
+  await sees('.notice', 'The log is kept no longer');
+  await sees('.facts', '6 of 300 files failed');
+  await sees('.failure', 'tests/many_');
+  await page.getByRole('tab', { name: /^Log/ }).click();
+  await until('nothing to be promised', async () => (await page.locator('.lines, .skeleton').count()) === 0);
+  await page.unroute(`**/api/v1/jobs/${job}`);
+});
+
 step('a queen that is killed in mid-job costs the page no line', async () => {
   drone.leave();
   drone = null;
