@@ -35,7 +35,7 @@ pub(super) fn router() -> OpenApiRouter<Context> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct CompareQuery {
-    /// The other job; absent: the newest one before it that passed, of its project and branch, else of its project.
+    /// The other job; absent: the newest one before it that passed with the whole suite, of its branch, else of its project.
     with: Option<String>,
 }
 
@@ -80,7 +80,8 @@ async fn named(context: &Context, id: &JobId, with: &str) -> Answer<StoredJob> {
     jobs::find(context, &with).await
 }
 
-/// The newest passed job before `job` of its branch, else of its project; one that ran the whole suite if there is one.
+/// The newest passed job before `job` that ran the whole suite, of its branch, else of its project; if there is none, the
+/// newest that passed.
 async fn last_passed(context: &Context, job: &StoredJob) -> Result<Option<StoredJob>, StoreError> {
     let mut filter = JobFilter {
         project: Some(job.data.project.clone()),
@@ -93,15 +94,19 @@ async fn last_passed(context: &Context, job: &StoredJob) -> Result<Option<Stored
         limit: LOOK,
         ..JobFilter::default()
     };
+    let mut part = None;
     loop {
-        let mut jobs = context.store.jobs(&filter).await?;
-        jobs.retain(|job| job.row.files_total > 0);
-        let whole = jobs.iter().position(|job| !is_part(job));
-        if !jobs.is_empty() {
-            return Ok(Some(jobs.swap_remove(whole.unwrap_or_default())));
+        for job in context.store.jobs(&filter).await? {
+            if job.row.files_total == 0 {
+                continue;
+            }
+            if !is_part(&job) {
+                return Ok(Some(job));
+            }
+            part = part.or(Some(job));
         }
         if filter.branch.take().is_none() {
-            return Ok(None);
+            return Ok(part);
         }
     }
 }

@@ -84,30 +84,32 @@ async fn below(
     Path(rest): Path<String>,
     Query(query): Query<BelowQuery>,
 ) -> Answer<Response> {
-    let named = |name: &str| Project::new(name).map_err(|error| ApiError::bad_query(error.to_string()));
+    let projects = context.store.projects().await?;
+    let named = |name: &str| {
+        let name = Project::new(name).map_err(|error| ApiError::bad_query(error.to_string()))?;
+        let known = projects.iter().find(|project| project.project == name);
+        known.cloned().ok_or_else(|| no_project(&name))
+    };
     if let (Some(name), Some(path)) = (rest.strip_suffix("/history"), &query.path) {
         query.only("a file's history", &["path"])?;
-        return Ok(history(&context, &named(name)?, path).await?.into_response());
+        return Ok(history(&context, &named(name)?.project, path).await?.into_response());
     }
-    let whole = Project::new(&rest);
-    let known = match &whole {
-        Ok(whole) => known(&context, whole).await?,
-        Err(_) => None,
-    };
-    if known.is_none() {
-        let below = |suffix: &str| rest.strip_suffix(suffix).and_then(|name| Project::new(name).ok());
+    if !projects.iter().any(|project| project.project.as_str() == rest) {
+        // A suffix after what can be no project is a part of the name.
+        let below = |suffix: &str| rest.strip_suffix(suffix).filter(|name| Project::new(*name).is_ok());
         if let Some(name) = below("/trend") {
             query.only("a trend", &["branch", "limit"])?;
-            return Ok(trend(&context, &name, query).await?.into_response());
+            return Ok(trend(&context, &named(name)?.project, query).await?.into_response());
         }
         if let Some(name) = below("/badge.svg") {
             query.only("a badge", &["branch"])?;
-            return Ok(picture(&context, &name, query.branch).await?.into_response());
+            return Ok(picture(&context, &named(name)?.project, query.branch)
+                .await?
+                .into_response());
         }
     }
     query.only("a project", &["files"])?;
-    let known = known.ok_or_else(|| named(&rest).map_or_else(|error| error, |name| no_project(&name)))?;
-    Ok(read(&context, known, query.files).await?.into_response())
+    Ok(read(&context, named(&rest)?, query.files).await?.into_response())
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -140,7 +142,6 @@ struct HistoryQuery {
     params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded"), HistoryQuery),
     responses((status = 200, body = Vec<PastRunView>), (status = 404, body = ErrorView)))]
 async fn history(context: &Context, name: &Project, path: &str) -> Answer<Json<Vec<PastRunView>>> {
-    find(context, name).await?;
     let runs = context.store.past_runs(name, path).await?;
     Ok(Json(runs.into_iter().map(PastRunView::of).collect()))
 }
@@ -166,7 +167,6 @@ async fn trend(context: &Context, name: &Project, query: BelowQuery) -> Answer<J
             "limit is {limit}: choose 1 to {TREND_LIMIT}"
         )));
     }
-    find(context, name).await?;
     let states = [
         JobState::Passed,
         JobState::Failed,
@@ -194,7 +194,6 @@ struct BadgeQuery {
     params(("project" = String, Path, description = "`owner/name`, slashes as they are or encoded"), BadgeQuery),
     responses((status = 200, content_type = "image/svg+xml", body = String), (status = 404, body = ErrorView)))]
 async fn picture(context: &Context, name: &Project, branch: Option<String>) -> Answer<impl IntoResponse> {
-    find(context, name).await?;
     let branch = branch.filter(|branch| !branch.is_empty());
     let of = branch
         .as_deref()
@@ -223,15 +222,6 @@ fn ended(name: &Project, branch: Option<String>, states: &[JobState], limit: u32
         limit,
         ..JobFilter::default()
     }
-}
-
-async fn find(context: &Context, name: &Project) -> Answer<StoredProject> {
-    known(context, name).await?.ok_or_else(|| no_project(name))
-}
-
-async fn known(context: &Context, name: &Project) -> Answer<Option<StoredProject>> {
-    let projects = context.store.projects().await?;
-    Ok(projects.into_iter().find(|project| project.project == *name))
 }
 
 fn no_project(name: &Project) -> ApiError {

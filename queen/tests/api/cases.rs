@@ -238,6 +238,22 @@ async fn a_job_is_compared_with_the_last_that_passed() {
         "of its project, when its branch has none"
     );
 
+    let only = |files: &[&str]| json!({"ref": {"branch": "topic"}, "only": files});
+    let mended = run(&queen, &mut drone, only(&["a.sh"]), &old[..1]).await;
+    let found = compare(format!("{mended}/compare")).await;
+    assert_eq!(
+        (&found["added"], &found["removed"]),
+        (&json!([]), &json!([])),
+        "it was asked for a part only"
+    );
+    let after = run(&queen, &mut drone, branch("topic"), &[("a.sh", "failed", 10.0, &["x"])]).await;
+    let found = compare(format!("{after}/compare")).await;
+    assert_eq!(
+        found["with"]["id"],
+        other_branch.as_str(),
+        "a part is no measure while there is a whole"
+    );
+
     let base = [
         ("a.sh", "passed", 1_000.0, &[][..]),
         ("b.sh", "passed", 1_000.0, &[]),
@@ -246,9 +262,7 @@ async fn a_job_is_compared_with_the_last_that_passed() {
         ("gone.sh", "passed", 10.0, &[]),
     ];
     let passed = run(&queen, &mut drone, branch("topic"), &base).await;
-    let mut part = branch("topic");
-    part["only"] = json!(["a.sh"]);
-    let part = run(&queen, &mut drone, part, &base[..1]).await;
+    let part = run(&queen, &mut drone, only(&["a.sh"]), &base[..1]).await;
     let files = [
         ("a.sh", "failed", 9_000.0, &["y", "x"][..]),
         ("b.sh", "passed", 1_300.0, &[]),
