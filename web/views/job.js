@@ -59,7 +59,7 @@ export function Job({ ctx, place }) {
         job.live = true;
         redraw();
       };
-      ctx.api.files(id).then((answer) => told(answer.files ?? answer), redraw);
+      ctx.api.files(id).then(told, redraw);
       return undefined;
     }
     const hear = (events) => {

@@ -256,7 +256,7 @@ step('of a long job only what is in sight is in the page', async () => {
     for (const file of await drone.given()) {
       drone.begin(job, file, ended % 4);
       drone.hold('job:cmd:stdout', job, file.num, lines(1, 200, file.path));
-      drone.end(job, file, ended % 50 === 7 ? 'failed' : 'passed');
+      drone.end(job, file, ended % 50 === 7 ? 'failed' : 'passed', { cases: [{ name: `one_${ended}`, outcome: 'passed' }] });
       ended += 1;
     }
     await drone.flush();
@@ -282,6 +282,11 @@ step('of a long job only what is in sight is in the page', async () => {
   await open();
   await sees('.facts', '6 of 300 files failed');
   assert.ok((await page.locator('.comb *').count()) < 100, 'elements');
+  await open('?tab=tests');
+  await sees('.tools', '200 tests shown');
+  await page.getByRole('button', { name: 'More' }).click();
+  await sees('.tools', '300 tests shown');
+  await sees('.chip', 'passed 300');
 });
 
 step('of a job whose log is kept no longer the results stay', async () => {

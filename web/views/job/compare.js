@@ -41,6 +41,7 @@ export function Compare({ ctx, id, job, now, place, go, to, running }) {
     ['New files', 'pending', files(data.added), () => ''],
     ['Files that are gone', 'notrun', files(data.removed), () => ''],
   ];
+  const known = groups.flatMap(([, , list]) => list).find((one) => one.path === file);
   const some = groups.some(([, , list]) => list.length);
   return html`${form}
     <p>Beside <${State} of=${base.state} bare /> <a href=${jobPath(base.id)}>${refOf(base) || shortId(base.id)}</a> <span
@@ -48,7 +49,7 @@ export function Compare({ ctx, id, job, now, place, go, to, running }) {
       ${running && html`<span class="faint"> · this job still runs: files without a result are left out</span>`}</p>
     ${
       file &&
-      html`<${FileDiff} key=${`${base.id} ${file}`} ctx=${ctx} id=${id} base=${base.id} path=${file} job=${job}
+      html`<${FileDiff} key=${`${base.id} ${file}`} ctx=${ctx} id=${id} base=${base.id} path=${file} known=${known} job=${job}
       close=${to({ tab: 'compare', file: '' })} />`
     }
     ${!some && html`<${Notice} title="No difference">The same files with the same results, none much slower or faster.<//>`}
@@ -86,11 +87,11 @@ function Group({ title, list, tell, to, both }) {
 }
 
 /** How a file's output differs from what it was. */
-function FileDiff({ ctx, id, base, path, job, close }) {
+function FileDiff({ ctx, id, base, path, known, job, close }) {
   const { data, error, reload } = useLoad(async () => {
-    const answer = await ctx.api.files(base);
-    const then = (answer.files ?? answer).find((one) => one.path === path)?.num;
-    const num = job.files.get(path)?.num;
+    // Of what differs, the numbers of both commands came along.
+    const then = known?.with_num ?? (await ctx.api.files(base)).find((one) => one.path === path)?.num;
+    const num = known?.num ?? job.files.get(path)?.num;
     if (then == null || num == null) return { missing: then == null ? 'the earlier job' : 'this job', sides: [] };
     return { missing: '', sides: await Promise.all([lines(ctx.api, base, then), lines(ctx.api, id, num)]) };
   }, [base, path]);

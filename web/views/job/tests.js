@@ -22,7 +22,15 @@ export function Tests({ ctx, id, job, place, go }) {
     ctx.api.cases(id, { text, outcome, path, limit: LIMIT, after }).then(
       (page) => {
         if (mine !== asked.current) return;
-        set((before) => ({ ...page, cases: after ? [...before.cases, ...page.cases] : page.cases, error: null, busy: false }));
+        const { cases, next, counts } = page;
+        // How many there are is said with the first page.
+        set((before) => ({
+          cases: after ? [...before.cases, ...cases] : cases,
+          next,
+          counts: counts ?? before.counts,
+          error: null,
+          busy: false,
+        }));
       },
       (error) => mine === asked.current && set((before) => ({ ...before, error, busy: false })),
     );
