@@ -11,7 +11,9 @@ export function Honeycomb({ cells, width, label }) {
   const rows = Math.ceil(cells.length / columns);
   const across = Math.min(cells.length, columns) * WIDTH + WIDTH / 2;
   const down = Math.max(0, rows - 1) * HEIGHT * 0.75 + HEIGHT;
-  return html`<svg class="honeycomb" role="img" aria-label=${label} width=${across} height=${down} viewBox=${`0 0 ${across} ${down}`}>
+  // A picture has no links in it.
+  const role = cells.some(({ href }) => href) ? 'group' : 'img';
+  return html`<svg class="honeycomb" role=${role} aria-label=${label} width=${across} height=${down} viewBox=${`0 0 ${across} ${down}`}>
     ${cells.map((cell, i) => {
       const row = Math.floor(i / columns);
       const x = (i % columns) * WIDTH + (row % 2 ? WIDTH / 2 : 0);
