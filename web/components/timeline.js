@@ -51,7 +51,7 @@ export function Timeline({ lanes, whole, span, setSpan, critical, now, stateOf, 
     // The page is scrolled by the wheel unless one has said that the timeline is meant.
     if (!sideways && !event.ctrlKey && !event.metaKey && !focused) return;
     event.preventDefault();
-    if (sideways) setSpan(pan(span, ((event.deltaX || event.deltaY) / scale) * 1, whole), true);
+    if (sideways) setSpan(pan(span, (event.deltaX || event.deltaY) / scale, whole), true);
     else setSpan(zoom(span, 1.0015 ** event.deltaY, time(event), whole), true);
   };
   useEffect(() => {

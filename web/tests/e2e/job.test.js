@@ -56,12 +56,15 @@ after(async () => {
 });
 
 step('a line that was half written when the page came is shown whole', async () => {
-  await submit({ trigger: { type: 'manual', timestamp: Date.now(), message: 'Try <b>this</b>', author: { name: 'Ada' } } });
+  await submit({
+    trigger: { type: 'manual', timestamp: Date.now(), message: 'Try <b>this</b>', author: { name: 'Ada' }, url: 'javascript:alert(1)' },
+  });
   job = await drone.take(['tests/a.t', 'tests/b.t', 'tests/c.t']);
   await begin('tests/a.t', 'tests/b.t', 'tests/c.t');
   await out('tests/a.t', `\x1b[32m${lines(1, 400)}half a li`);
   await open('?tab=log');
   await sees('h1', 'Try <b>this</b>');
+  assert.equal(await page.locator('.job-head a[href^=javascript]').count(), 0);
   await sees('.lines .line', 'half a li');
   await out('tests/a.t', 'ne\x1b[0m\nplain\n');
   await sees('.lines .line', /^401half a line$/);
@@ -157,8 +160,27 @@ step('search sees the whole log and leads from match to match', async () => {
   await field.press('Shift+Enter');
   await sees('.find [role=status]', /^3 of 3$/);
   assert.match(page.url(), /find=LINE\+100/);
-  await field.fill('no such text');
+  await field.fill('not said yet');
   await sees('.find [role=status]', 'no match');
+  // What comes while one looks is found, too.
+  await out('tests/c.t', 'it was not said yet\n');
+  await sees('.find [role=status]', /^1 match$/);
+});
+
+step('what cannot be loaded says so, and comes with another try', async () => {
+  await page.route('**/log/lines?*', (route) => route.abort());
+  await open('?tab=log');
+  await sees('.notice', 'Part of the log could not be loaded');
+  await sees('.lines .line.coming', /./);
+  await page.unroute('**/log/lines?*');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await sees('.lines .line', /^350line 350$/);
+  await page.route('**/views/job/files.js', (route) => route.abort());
+  await page.getByRole('tab', { name: /^Files/ }).click();
+  await sees('.notice', 'This part of the page could not be loaded');
+  await page.unroute('**/views/job/files.js');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await sees('.panel tbody tr', 'tests/a.t');
 });
 
 step('commands fold, and can be those of failures or of a name alone', async () => {

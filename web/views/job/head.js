@@ -18,7 +18,7 @@ export function Head({ ctx, row, job, now, running, again, reload }) {
   return html`<header class="job-head">
     <nav class="crumbs" aria-label="Where this is"><a href="/jobs">Jobs</a> / <a href=${projectPath(row.project)}>${row.project}
       </a> / <span class="mono" title=${row.id}>${shortId(row.id)}</span></nav>
-    <div class="title"><h1><${State} of=${row.state} /> ${titleOf(row) || row.project}</h1>
+    <div class="title"><h1 title=${row.trigger.message}><${State} of=${row.state} /> ${titleOf(row) || row.project}</h1>
       <div class="actions">
         ${running && ctx.may('cancel') && html`<${Action} kind="danger" run=${cancel}>${asked ? 'Cancelling' : 'Cancel'}<//>`}
         ${
@@ -34,7 +34,7 @@ export function Head({ ctx, row, job, now, running, again, reload }) {
       html`<a href=${projectPath(row.project)}>${row.project}</a>`,
       refOf(row) && html`<span class="mono">${refOf(row)}</span>`,
       authorOf(row),
-      row.trigger.type,
+      cause(row.trigger),
       html`<${Ago} at=${row.submitted} now=${now} />`,
       row.rerun_of && html`again of <a class="mono" href=${jobPath(row.rerun_of)}>${shortId(row.rerun_of)}</a>`,
       row.attempt > 1 && `try ${row.attempt}`,
@@ -44,6 +44,11 @@ export function Head({ ctx, row, job, now, running, again, reload }) {
     <${Facts} ctx=${ctx} row=${row} job=${job} now=${now} running=${running} />
     <${Phases} job=${job} now=${now} running=${running} />
   </header>`;
+}
+
+/** What caused it, with its address if that is one of the web: others could be scripts. */
+function cause({ type, url }) {
+  return /^https?:\/\//i.test(url ?? '') ? html`<a href=${url} rel="noopener noreferrer">${type}</a>` : type;
 }
 
 function joined(parts) {
