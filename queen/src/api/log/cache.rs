@@ -58,17 +58,27 @@ impl LineCache {
         });
         let lines = Arc::clone(&kept.lines);
         all.push(kept);
-        let mut bytes: usize = all.iter().map(|kept| kept.lines.look(LineIndex::bytes)).sum();
+        let mut bytes = bytes(&all);
         while all.len() > 1 && (all.len() > JOBS || bytes > BYTES) {
             bytes -= all.remove(0).lines.look(LineIndex::bytes).min(bytes);
         }
         lines
     }
 
+    /// About how much memory all of them take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        bytes(&self.lock())
+    }
+
     /// Drops the index of a job whose log is gone.
     pub fn forget(&self, job: &JobId) {
         self.lock().retain(|kept| kept.job != *job);
     }
+}
+
+fn bytes(all: &[Kept]) -> usize {
+    all.iter().map(|kept| kept.lines.look(LineIndex::bytes)).sum()
 }
 
 impl Lines {

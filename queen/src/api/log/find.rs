@@ -229,36 +229,57 @@ impl Seen {
 
     /// Appends what is seen of `text` to the tail.
     fn take(&mut self, text: &str) {
-        for c in text.chars() {
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
             if std::mem::take(&mut self.returned) {
                 // The line begins anew.
                 (self.hit, self.within) = (false, Within::Text);
                 self.tail.clear();
             }
-            if c == '\r' {
-                (self.returned, self.within) = (true, Within::Text);
+            // Most of a line is seen as it is.
+            let bytes = rest.as_bytes();
+            let plain = match self.within {
+                Within::Text => bytes.iter().position(|byte| !matches!(byte, b' '..0x7f | b'\t')),
+                _ => Some(0),
+            };
+            let plain = plain.unwrap_or(bytes.len());
+            if plain > 0 {
+                let start = self.tail.len();
+                self.tail.extend_from_slice(&bytes[..plain]);
+                self.tail[start..].make_ascii_lowercase();
+                rest = &rest[plain..];
                 continue;
             }
-            self.within = match (self.within, c) {
-                (Within::Title, '\x07') | (Within::TitleEscape, '\\') => Within::Text,
-                (Within::Title, '\x1b') => Within::TitleEscape,
-                (Within::Title, _) => Within::Title,
-                (Within::Escape | Within::TitleEscape, '[') => Within::Params,
-                (Within::Escape | Within::TitleEscape, ']') => Within::Title,
-                (Within::Params, ' '..='?') => Within::Params,
-                (Within::Escape | Within::TitleEscape | Within::Short, ' '..='/') => Within::Short,
-                (Within::Escape | Within::TitleEscape | Within::Short, '0'..='~') | (Within::Params, '@'..='~') => {
-                    Within::Text
-                }
-                (_, '\x1b') => Within::Escape,
-                (_, c) => {
-                    if c == '\t' || !c.is_ascii_control() {
-                        fold(c, &mut self.tail);
-                    }
-                    Within::Text
-                }
-            };
+            self.step(c);
+            rest = &rest[c.len_utf8()..];
         }
+    }
+
+    /// Takes one character.
+    fn step(&mut self, c: char) {
+        self.within = match (self.within, c) {
+            (_, '\r') => {
+                self.returned = true;
+                Within::Text
+            }
+            (Within::Title, '\x07') | (Within::TitleEscape, '\\') => Within::Text,
+            (Within::Title, '\x1b') => Within::TitleEscape,
+            (Within::Title, _) => Within::Title,
+            (Within::Escape | Within::TitleEscape, '[') => Within::Params,
+            (Within::Escape | Within::TitleEscape, ']') => Within::Title,
+            (Within::Params, ' '..='?') => Within::Params,
+            (Within::Escape | Within::TitleEscape | Within::Short, ' '..='/') => Within::Short,
+            (Within::Escape | Within::TitleEscape | Within::Short, '0'..='~') | (Within::Params, '@'..='~') => {
+                Within::Text
+            }
+            (_, '\x1b') => Within::Escape,
+            (_, c) => {
+                if c == '\t' || !c.is_ascii_control() {
+                    fold(c, &mut self.tail);
+                }
+                Within::Text
+            }
+        };
     }
 }
 
