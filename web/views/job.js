@@ -94,6 +94,10 @@ export function Job({ ctx, place }) {
     ctx.go(jobPath(next));
   };
   const tab = tabOf(place.query);
+  useEffect(() => {
+    // Its module comes along with the job's row, not after it; what fails is tried again by the panel.
+    fetchPart(tab).catch(() => {});
+  }, []);
   const to = (change) => address(jobPath(id), { ...place.query, ...change });
   const go = (change, replace = false) => ctx.go(to({ tab, ...change }), replace);
   const [trouble, setTrouble] = useState(/** @type {any} */ (null));
@@ -180,6 +184,12 @@ function Tabs({ job, tab, id, ctx }) {
   )}</div>`;
 }
 
+/** Loads the part of a tab. */
+async function fetchPart(tab) {
+  const load = TABS.find(([name]) => name === tab)?.[3];
+  if (load && !parts.has(tab)) parts.set(tab, await load());
+}
+
 const parts = new Map(/** @type {[string, any][]} */ ([['failures', Failures]]));
 
 /** The part of a tab, loaded when one first comes to it. */
@@ -188,11 +198,7 @@ function Panel({ tab, props }) {
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const load = () => {
     setProblem(null);
-    const module = TABS.find(([name]) => name === tab)?.[3];
-    module?.().then((part) => {
-      parts.set(tab, part);
-      redraw((n) => n + 1);
-    }, setProblem);
+    fetchPart(tab).then(() => redraw((n) => n + 1), setProblem);
   };
   useEffect(() => {
     if (!parts.has(tab)) load();
