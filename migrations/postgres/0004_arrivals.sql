@@ -8,8 +8,8 @@ INSERT INTO arrivals (late)
 SELECT coalesce(max(newest - submitted), 0)
 FROM (SELECT submitted, max(submitted) OVER (ORDER BY key) AS newest FROM jobs) AS jobs;
 
--- Beside its groups, a text has the number of the block of jobs that it is in: the index then finds texts block by block,
+-- Beside its groups, a text has the number of the block of keys that it is in: the index then finds texts range by range,
 -- newest first, and does not have to find all.
-UPDATE job_text SET grams = grams || (job >> 14)::int;
+UPDATE job_text SET grams = grams || (job >> 11)::int;
 -- What waits to be put into the index is read by every lookup: less of it.
 ALTER INDEX job_text_by_gram SET (gin_pending_list_limit = 128);

@@ -45,7 +45,7 @@ impl Bench {
         let store = PgStore::open(self.dir.path(), &address).await.unwrap();
         if store.projects().await.unwrap().is_empty() {
             // So that jobs of one test are in two blocks of the index of texts.
-            let keys = "ALTER TABLE jobs ALTER COLUMN key RESTART WITH 16200";
+            let keys = "ALTER TABLE jobs ALTER COLUMN key RESTART WITH 1900";
             server.run(database, keys).await;
         }
         Arc::new(store)

@@ -68,7 +68,7 @@ impl Store for Failing {
     async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError> {
         self.inner.job_data(id).await
     }
-    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+    async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
         self.inner.jobs(filter).await
     }
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {

@@ -3,7 +3,7 @@
 use crate::{Done, line, median, per_second};
 use queen::{
     clock::Stopwatch,
-    store::{Batch, Cursor, JobFilter, Store, StoredJob, Submitted},
+    store::{Batch, Cursor, JobFilter, Store, Submitted},
 };
 use scheduler::{JobRow, NewJob, Record};
 use serde_json::json;
@@ -67,9 +67,9 @@ async fn pages(store: &dyn Store, jobs: usize, mut filter: JobFilter) -> Done<(u
             }),
             None => None,
         };
-        let warm: Vec<StoredJob> = store.jobs(&filter).await?;
+        let warm = store.jobs(&filter).await?;
         if before.is_none() {
-            first = warm.len();
+            first = warm.jobs.len();
         }
         for _ in 0..RUNS {
             let watch = Stopwatch::start();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::Context,
-    store::{Cursor, JobFilter, StoreError, StoredFile, StoredJob},
+    store::{JobFilter, StoreError, StoredFile, StoredJob},
 };
 use axum::extract::State;
 use serde::Deserialize;
@@ -87,16 +87,13 @@ async fn last_passed(context: &Context, job: &StoredJob) -> Result<Option<Stored
         project: Some(job.data.project.clone()),
         branch: job.data.branch().map(Into::into),
         states: vec![JobState::Passed],
-        before: Some(Cursor {
-            submitted: job.submitted,
-            id: job.row.id.clone(),
-        }),
+        before: Some(job.cursor()),
         limit: LOOK,
         ..JobFilter::default()
     };
     let mut part = None;
     loop {
-        for job in context.store.jobs(&filter).await? {
+        for job in context.store.jobs(&filter).await?.jobs {
             if job.row.files_total == 0 {
                 continue;
             }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::Context,
     engine::{CancelOutcome, Submission},
-    store::{Cursor, JobFilter, StoredJob},
+    store::{Cursor, JobFilter, Page, StoredJob},
 };
 use axum::{
     extract::State,
@@ -164,7 +164,8 @@ fn cursor(text: &str) -> Answer<Cursor> {
     })
 }
 
-/// Lists jobs, newest first.
+/// Lists jobs, newest first. What a `text` is looked for in for one page is bounded: a page with `next` may have fewer jobs
+/// than `limit`, even none.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery),
     responses((status = 200, body = JobPage), (status = 400, body = ErrorView)))]
 async fn list(State(context): State<Context>, Query(query): Query<ListQuery>) -> Answer<axum::Json<JobPage>> {
@@ -172,16 +173,14 @@ async fn list(State(context): State<Context>, Query(query): Query<ListQuery>) ->
     let limit = filter.limit as usize;
     // One more than asked for tells whether there is another page.
     filter.limit += 1;
-    let mut jobs = context.store.jobs(&filter).await?;
-    let more = jobs.len() > limit;
-    jobs.truncate(limit);
-    let next = jobs
-        .last()
-        .filter(|_| more)
-        .map(|job| format!("{}~{}", job.submitted, job.row.id));
+    let Page { mut jobs, mut next } = context.store.jobs(&filter).await?;
+    if jobs.len() > limit {
+        jobs.truncate(limit);
+        next = jobs.last().map(StoredJob::cursor);
+    }
     Ok(axum::Json(JobPage {
         jobs: jobs.iter().map(JobView::of).collect(),
-        next,
+        next: next.map(|next| format!("{}~{}", next.submitted, next.id)),
     }))
 }
 

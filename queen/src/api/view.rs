@@ -154,7 +154,8 @@ pub struct FileView {
 pub struct JobPage {
     /// Newest first.
     pub jobs: Vec<JobView>,
-    /// Ask for the next page with `?before=` this; absent on the last page.
+    /// Ask for the next page with `?before=` this; absent on the last page. With a text a page may have it and yet fewer
+    /// jobs than its limit.
     pub next: Option<String>,
 }
 

@@ -359,4 +359,4 @@ pub fn encode(text: &str) -> String {
 
 #[cfg(test)]
 #[path = "client_tests.rs"]
-mod tests;
+pub mod tests;

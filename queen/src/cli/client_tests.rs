@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Answers each connection with the next of `answers`, byte by byte in pieces; hands out the requests' first lines.
-fn server(answers: Vec<Vec<String>>) -> (String, std::sync::mpsc::Receiver<String>) {
+pub fn server(answers: Vec<Vec<String>>) -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (told, heard) = std::sync::mpsc::channel();
@@ -33,14 +33,16 @@ fn request(socket: &mut TcpStream) -> String {
     head
 }
 
-fn answer(status: &str, body: &str) -> Vec<String> {
+/// An answer in one piece.
+pub fn answer(status: &str, body: &str) -> Vec<String> {
     vec![format!(
         "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )]
 }
 
-fn client(url: &str) -> Client {
+/// A client of that server.
+pub fn client(url: &str) -> Client {
     Client::new(url, Some("t0k".into())).unwrap()
 }
 

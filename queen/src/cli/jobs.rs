@@ -2,7 +2,7 @@
 
 use super::{
     Failure, Global,
-    client::{Client, encode},
+    client::{Client, ClientError, encode},
     exit, report, say, say_json, table,
     watch::{self, follow_to_exit},
 };
@@ -53,19 +53,18 @@ fn state(word: &str) -> Result<JobState, String> {
 pub async fn list(global: &Global, args: JobsArgs) -> Result<u8, Failure> {
     let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
     let states = (!states.is_empty()).then(|| states.join(","));
-    let mut path = format!("jobs?limit={}", args.limit);
+    let mut query = String::new();
     let filters = [
         ("project", args.project),
         ("branch", args.branch),
         ("state", states),
         ("author", args.author),
         ("text", args.text),
-        ("before", args.before),
     ];
     for (name, value) in filters.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        path.push_str(&format!("&{name}={}", encode(&value)));
+        query.push_str(&format!("&{name}={}", encode(&value)));
     }
-    let page: JobPage = global.client()?.get(&path).await?;
+    let page = pages(&global.client()?, &query, args.limit as usize, args.before).await?;
     if global.json {
         say_json(&page)?;
         return Ok(exit::OK);
@@ -89,9 +88,31 @@ pub async fn list(global: &Global, args: JobsArgs) -> Result<u8, Failure> {
     let head = ["JOB", "STATE", "PROJECT", "BRANCH", "FILES", "TOOK", "SUBMITTED"];
     say(&table(paint, head, rows));
     if let Some(next) = &page.next {
-        say(&paint.dim(&format!("more: queen jobs --before {next}")));
+        say(&paint.dim(&format!("more: the same with --before {next}")));
     }
     Ok(exit::OK)
+}
+
+/// As many jobs as are wanted, if there are so many. The queen ends a page early where a text is hard to find.
+async fn pages(
+    client: &Client,
+    query: &str,
+    limit: usize,
+    mut before: Option<String>,
+) -> Result<JobPage, ClientError> {
+    let mut jobs = Vec::new();
+    loop {
+        let mut path = format!("jobs?limit={}{query}", limit - jobs.len());
+        if let Some(before) = &before {
+            path.push_str(&format!("&before={}", encode(before)));
+        }
+        let page: JobPage = client.get(&path).await?;
+        jobs.extend(page.jobs);
+        if jobs.len() >= limit || page.next.is_none() {
+            return Ok(JobPage { jobs, next: page.next });
+        }
+        before = page.next;
+    }
 }
 
 fn files(job: &JobView) -> String {
@@ -223,4 +244,44 @@ pub async fn rerun(global: &Global, args: RerunArgs) -> Result<u8, Failure> {
         say(&format!("job {} is submitted: {}", submitted.id, submitted.url));
     }
     Ok(exit::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::client::tests, *};
+
+    fn job(id: &str) -> String {
+        let job = json!({
+            "id": id, "project": "a/b", "state": "passed", "job_type": "test", "trigger": {"type": "push", "timestamp": 1},
+            "priority": 0, "labels": [], "attempt": 1, "submitted": 5, "files_total": 0, "files_done": 0, "files_bad": 0,
+            "last_seq": 1,
+        });
+        job.to_string()
+    }
+
+    #[tokio::test]
+    async fn short_pages_are_gone_on_from_until_there_are_as_many_jobs_as_wanted() {
+        let page = |jobs: &[&str], next: &str| {
+            let jobs: Vec<_> = jobs.iter().map(|id| job(id)).collect();
+            tests::answer("200 OK", &format!(r#"{{"jobs": [{}], "next": {next}}}"#, jobs.join(", ")))
+        };
+        let (url, heard) = tests::server(vec![
+            page(&["c"], "\"9~-\""),
+            page(&[], "\"4~-\""),
+            page(&["b", "a"], "\"1~a\""),
+            page(&["z"], "\"9~-\""),
+            page(&[], "null"),
+        ]);
+        let client = tests::client(&url);
+        let asked = || heard.recv().unwrap().lines().next().unwrap().to_owned();
+        let all = pages(&client, "&text=x", 3, None).await.unwrap();
+        assert_eq!(all.jobs.iter().map(|job| &*job.id).collect::<Vec<_>>(), ["c", "b", "a"]);
+        assert_eq!(all.next.as_deref(), Some("1~a"));
+        assert!(asked().contains("/jobs?limit=3&text=x "));
+        assert!(asked().contains("/jobs?limit=2&text=x&before=9%7E- "));
+        assert!(asked().contains("/jobs?limit=2&text=x&before=4%7E- "));
+        let few = pages(&client, "", 3, Some("20~x".into())).await.unwrap();
+        assert_eq!((few.jobs.len(), few.next), (1, None));
+        assert!(asked().contains("/jobs?limit=3&before=20%7Ex "));
+    }
 }

@@ -121,14 +121,11 @@ impl Housekeeper {
         let mut needed = BTreeSet::new();
         loop {
             let page = self.store.jobs(&filter).await?;
-            needed.extend(page.iter().flat_map(names));
-            let Some(last) = page.last().filter(|_| page.len() == PAGE as usize) else {
+            needed.extend(page.jobs.iter().flat_map(names));
+            if page.next.is_none() {
                 return Ok(needed);
-            };
-            filter.before = Some(crate::store::Cursor {
-                submitted: last.submitted,
-                id: last.row.id.clone(),
-            });
+            }
+            filter.before = page.next;
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
-//! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory), `rows` and `newest` (what
-//! databases read alike), `sqlite/`, `postgres/`.
+//! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory),
+//! `rows`, `texts` and `newest` (what databases read alike), `sqlite/`, `postgres/`.
 
 mod chunk;
 mod estimate;
@@ -16,6 +16,7 @@ mod rows;
 mod seal;
 mod sqlite;
 mod stream;
+mod texts;
 mod value;
 
 pub use estimate::Learned;
@@ -165,8 +166,8 @@ pub trait Store: Send + Sync + 'static {
     async fn job(&self, id: &JobId) -> Result<Option<StoredJob>, StoreError>;
     /// One job's data with its secrets, to repeat it.
     async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError>;
-    /// A page of jobs, newest first.
-    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError>;
+    /// A page of jobs, newest first; one of those with a text may be short and have a [`next`](Page::next).
+    async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError>;
     /// A job's files by index, each with its last result.
     async fn files(&self, id: &JobId) -> Result<Vec<StoredFile>, StoreError>;
     /// All attempts of a job's file that have a result, in the order in which these came.

@@ -187,10 +187,29 @@ pub struct JobFilter {
 /// Where a page ended: opaque to clients as `<ms>~<id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Submission time of the last job on the page.
+    /// Submission time of the last job on the page, or of where a text was looked for at last.
     pub submitted: Timestamp,
-    /// Its id.
+    /// Its id; there need not be a job of it.
     pub id: JobId,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Newest first.
+    pub jobs: Vec<StoredJob>,
+    /// Where to go on, if there may be more. A page of jobs with a text can have it without being full, even without a
+    /// job: as far as this is how far the text was looked for.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// A page of at most `limit` jobs, of a list in which nothing was left out.
+    pub fn of(jobs: Vec<StoredJob>, limit: usize) -> Self {
+        let last = jobs.last().filter(|_| jobs.len() >= limit);
+        let next = last.map(StoredJob::cursor);
+        Self { jobs, next }
+    }
 }
 
 /// A job as lists and pages show it.
@@ -208,6 +227,16 @@ pub struct StoredJob {
     pub digest: [u8; 32],
     /// When its log (events and cases) was removed, if it was: then there are none although `last_seq` counts them.
     pub log_removed: Option<Timestamp>,
+}
+
+impl StoredJob {
+    /// The jobs that come after this one are those before the cursor.
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            submitted: self.submitted,
+            id: self.row.id.clone(),
+        }
+    }
 }
 
 /// A file of a job with the result of its last attempt.

@@ -3,20 +3,51 @@
 //! The two orders are nearly the same, for a job is submitted when it comes. How far they are apart is on the disk: a job
 //! is at most so many milliseconds older than one that came before it (`arrivals.late`, 0 unless a clock went back).
 
-use super::{StoreError, model::Cursor, value::Cells};
+use super::{
+    StoreError,
+    model::Cursor,
+    value::{Cells, corrupt},
+};
+use shared::{JobId, Timestamp};
 use std::cmp::Reverse;
 
-/// Jobs of the list that are looked at one by one for a text before it is looked up: a text that many have is found so.
-/// The second time is for one that would fill the page by then.
-pub const WALKS: [u32; 2] = [500, 2_500];
+/// Where a job stands in the list, and its key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When it was submitted, in milliseconds.
+    pub submitted: i64,
+    /// Its id.
+    pub id: String,
+    /// Its key.
+    pub key: i64,
+}
+
+impl Place {
+    /// Takes the columns `submitted`, `id` and `key`.
+    pub fn of(row: &impl Cells) -> Result<Self, StoreError> {
+        Ok(Self {
+            submitted: row.int("submitted")?,
+            id: row.text("id")?.to_owned(),
+            key: row.int("key")?,
+        })
+    }
+
+    /// The jobs that come after this one are those before the cursor.
+    pub fn cursor(self) -> Result<Cursor, StoreError> {
+        Ok(Cursor {
+            submitted: Timestamp(self.submitted),
+            id: JobId::new(self.id).map_err(|error| corrupt("the id of a job", error))?,
+        })
+    }
+}
 
 /// A page that fills.
 #[derive(Debug)]
 pub struct Newest {
     limit: usize,
     late: i64,
-    /// Times, ids and keys, newest first.
-    found: Vec<(i64, String, i64)>,
+    /// Newest first.
+    found: Vec<Place>,
 }
 
 impl Newest {
@@ -29,13 +60,16 @@ impl Newest {
         }
     }
 
-    /// Takes the columns `submitted`, `id` and `key` of a job.
-    pub fn add(&mut self, row: &impl Cells) -> Result<(), StoreError> {
-        let job = (row.int("submitted")?, row.text("id")?.to_owned(), row.int("key")?);
+    /// Puts a job into its place.
+    pub fn add(&mut self, job: Place) {
         let place = self.found.partition_point(|other| Reverse(other) < Reverse(&job));
         self.found.insert(place, job);
         self.found.truncate(self.limit);
-        Ok(())
+    }
+
+    /// How many jobs it may have.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// True if the page has as many jobs as it may have.
@@ -43,77 +77,63 @@ impl Newest {
         self.found.len() >= self.limit
     }
 
-    /// True if so few were found by the first walk that the second is of no use.
-    pub fn is_sparse(&self) -> bool {
-        self.found.len() * (WALKS[1] / WALKS[0]) as usize <= self.limit
+    /// True if so few were found in `walked` jobs that it will not be full after `more`.
+    pub fn is_sparse(&self, walked: u32, more: u32) -> bool {
+        self.found.len() * ((walked + more) / walked) as usize <= self.limit
     }
 
     /// True if no job that came before one of `submitted` can have a place in the page.
     pub fn is_done(&self, submitted: i64) -> bool {
-        let last = self.found.last().map_or(i64::MIN, |job| job.0);
+        let last = self.found.last().map_or(i64::MIN, |job| job.submitted);
         self.is_full() && last > submitted.saturating_add(self.late)
+    }
+
+    /// Leaves those jobs away that come after `end`: not all of them are known.
+    pub fn keep_to(&mut self, end: &Cursor) {
+        let end = (end.submitted.0, end.id.as_str());
+        self.found.retain(|job| (job.submitted, job.id.as_str()) >= end);
     }
 
     /// The keys of the jobs, newest first.
     pub fn keys(&self) -> Vec<i64> {
-        self.found.iter().map(|job| job.2).collect()
+        self.found.iter().map(|job| job.key).collect()
     }
-}
 
-/// A job that was submitted after this time came after all jobs of the page that ends `before`: all that can be in it.
-pub fn after(before: Option<&Cursor>, late: i64) -> i64 {
-    before.map_or(i64::MAX, |before| before.submitted.0.saturating_add(late))
+    /// Where the page ends.
+    pub fn last(self) -> Result<Option<Cursor>, StoreError> {
+        self.found.into_iter().next_back().map(Place::cursor).transpose()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Job(i64, &'static str, i64);
-
-    impl Cells for Job {
-        fn int(&self, column: &'static str) -> Result<i64, StoreError> {
-            Ok(if column == "key" { self.2 } else { self.0 })
-        }
-        fn text(&self, _: &'static str) -> Result<&str, StoreError> {
-            Ok(self.1)
-        }
-        fn maybe_int(&self, _: &'static str) -> Result<Option<i64>, StoreError> {
-            unreachable!()
-        }
-        fn real(&self, _: &'static str) -> Result<f64, StoreError> {
-            unreachable!()
-        }
-        fn maybe_real(&self, _: &'static str) -> Result<Option<f64>, StoreError> {
-            unreachable!()
-        }
-        fn flag(&self, _: &'static str) -> Result<bool, StoreError> {
-            unreachable!()
-        }
-        fn maybe_text(&self, _: &'static str) -> Result<Option<&str>, StoreError> {
-            unreachable!()
-        }
-        fn bytes(&self, _: &'static str) -> Result<&[u8], StoreError> {
-            unreachable!()
-        }
-        fn maybe_bytes(&self, _: &'static str) -> Result<Option<&[u8]>, StoreError> {
-            unreachable!()
+    fn job(submitted: i64, id: &str, key: i64) -> Place {
+        Place {
+            submitted,
+            id: id.to_owned(),
+            key,
         }
     }
 
     #[test]
     fn a_page_is_done_when_nothing_that_came_before_can_be_newer() {
         let mut page = Newest::new(2, 5);
-        page.add(&Job(100, "a", 9)).unwrap();
-        assert!(!page.is_full() && !page.is_done(0) && !page.is_sparse());
-        page.add(&Job(90, "b", 8)).unwrap();
+        page.add(job(100, "a", 9));
+        assert!(!page.is_full() && !page.is_done(0) && !page.is_sparse(500, 1_000));
+        assert!(page.is_sparse(500, 500));
+        page.add(job(90, "b", 8));
         assert!(page.is_full());
         assert!(!page.is_done(85), "a job that came before may be of 90");
         assert!(page.is_done(84));
-        page.add(&Job(90, "c", 7)).unwrap();
-        page.add(&Job(80, "d", 6)).unwrap();
+        page.add(job(90, "c", 7));
+        page.add(job(80, "d", 6));
         assert_eq!(page.keys(), [9, 7], "at the same time the greater id comes first");
-        page.add(&Job(101, "e", 5)).unwrap();
+        page.add(job(101, "e", 5));
         assert_eq!(page.keys(), [5, 9]);
+        page.keep_to(&job(100, "b", 0).cursor().unwrap());
+        assert_eq!(page.keys(), [5]);
+        assert_eq!(page.last().unwrap(), Some(job(101, "e", 5).cursor().unwrap()));
     }
 }

@@ -184,6 +184,14 @@ pub fn stored(row: &impl Cells) -> Result<StoredJob, StoreError> {
     })
 }
 
+/// See [`Texts::late`](super::texts::Texts::late).
+pub const LATE: &str = "SELECT late FROM arrivals";
+/// See [`Texts::keys`](super::texts::Texts::keys): a job that was submitted after the time came after all that can be as old.
+pub const KEYS: &str = "SELECT coalesce((SELECT min(key) FROM jobs), 0), coalesce(
+     (SELECT key FROM jobs WHERE submitted > $1 ORDER BY submitted, id LIMIT 1), (SELECT max(key) + 1 FROM jobs), 0)";
+/// See [`Texts::submitted`](super::texts::Texts::submitted).
+pub const SUBMITTED: &str = "SELECT submitted FROM jobs WHERE key >= $1 ORDER BY key LIMIT 1";
+
 /// The columns of a file's row.
 pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
     files.outcome, files.bad, files.lost, files.expect, files.failed_before";

@@ -481,12 +481,11 @@ impl Store for MemoryStore {
         self.read(|state| state.jobs.get(id).map(|job| JobData::clone(&job.data)))
     }
 
-    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+    async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
         self.read(|state| {
             let jobs = state.newest_first().into_iter().filter(|job| job.matches(filter));
-            jobs.take(filter.limit.clamp(1, 500) as usize)
-                .map(|job| job.stored())
-                .collect()
+            let limit = filter.limit.clamp(1, 500) as usize;
+            Page::of(jobs.take(limit).map(|job| job.stored()).collect(), limit)
         })
     }
 

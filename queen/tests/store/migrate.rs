@@ -167,7 +167,7 @@ async fn a_populated_database_of_the_first_schema_is_found_again_whole() {
         assert_eq!(store.files(&id).await.unwrap().len(), 2);
         assert_eq!(store.job(&id).await.unwrap().unwrap().log_removed, None);
     }
-    let list = async |filter: JobFilter| store.jobs(&filter).await.unwrap().len();
+    let list = async |filter: JobFilter| store.jobs(&filter).await.unwrap().jobs.len();
     let filter = || JobFilter {
         limit: 9,
         ..JobFilter::default()

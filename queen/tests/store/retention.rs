@@ -82,7 +82,7 @@ async fn ids(store: &dyn Store) -> Vec<String> {
         limit: 500,
         ..JobFilter::default()
     };
-    let jobs = store.jobs(&filter).await.unwrap();
+    let jobs = store.jobs(&filter).await.unwrap().jobs;
     jobs.iter().map(|job| job.row.id.to_string()).collect()
 }
 
@@ -179,7 +179,7 @@ async fn jobs_go_with_everything_but_what_was_learned() {
             limit: 9,
             ..JobFilter::default()
         };
-        assert_eq!(store.jobs(&filter).await.unwrap().len(), 0, "{filter:?}");
+        assert_eq!(store.jobs(&filter).await.unwrap().jobs.len(), 0, "{filter:?}");
     }
     let runs = async |path: &str| store.past_runs(&project("a/b"), path).await.unwrap().len();
     assert_eq!((runs("only in old.py").await, runs("shared.py").await), (0, 2));

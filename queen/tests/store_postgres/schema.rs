@@ -94,7 +94,7 @@ async fn shown(store: &PgStore) -> String {
         limit: 100,
         ..JobFilter::default()
     };
-    for job in store.jobs(&filter).await.unwrap() {
+    for job in store.jobs(&filter).await.unwrap().jobs {
         let id = job.row.id.clone();
         all += &format!("{job:#?}\n{:#?}\n", store.files(&id).await.unwrap());
         all += &format!("{:#?}\n", store.events(&id, Seq(1), Seq(99), usize::MAX).await.unwrap());

@@ -92,7 +92,7 @@ async fn texts_that_the_database_could_not_keep_as_they_are_do_no_harm() {
     assert_eq!(store.job(&job_id("j")).await.unwrap().unwrap().data, data);
     let find = async |filter: JobFilter| {
         let filter = JobFilter { limit: 9, ..filter };
-        store.jobs(&filter).await.unwrap().len()
+        store.jobs(&filter).await.unwrap().jobs.len()
     };
     for text in ["before\0after", "E\0a", "after üü", "ü"] {
         let filter = JobFilter {

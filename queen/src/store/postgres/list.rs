@@ -2,18 +2,17 @@
 //!
 //! A page is answered from an index in the page's order, so that it costs the same in a store of a hundred jobs and of
 //! a hundred thousand. Two filters need more: several states are asked for one by one and merged, and a text is looked for
-//! in the newest jobs first, which have one that is common, and then by the index of texts, block by block, in an order
-//! that is nearly that of the page (`newest`). The pool's connections plan for that: see `open`.
+//! as `texts` says, to which this answers. The pool's connections plan for that: see `open`.
 
 use super::{
     search::{self, Wanted},
     write::indexed,
 };
 use crate::store::{
-    JobFilter, StoreError, StoredFile, StoredJob,
-    newest::{Newest, WALKS, after},
-    rows::{FILE, JOB, page_limit, stored, stored_file},
-    value::Cells,
+    Cursor, JobFilter, Page, StoreError, StoredFile, StoredJob,
+    newest::Place,
+    rows::{FILE, JOB, KEYS, LATE, SUBMITTED, page_limit, stored, stored_file},
+    texts::{self, BLOCK, Candidates, Texts},
 };
 use shared::{JobId, JobState};
 use sqlx::{
@@ -33,74 +32,86 @@ pub async fn job(pool: &PgPool, id: &JobId) -> Result<Option<StoredJob>, StoreEr
 }
 
 /// See [`Store::jobs`](crate::store::Store::jobs).
-pub async fn page(pool: &PgPool, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+pub async fn page(pool: &PgPool, filter: &JobFilter) -> Result<Page, StoreError> {
     let mut query = QueryBuilder::new("");
-    match filter.text.as_deref().map(Wanted::of) {
-        None => page_query(&mut query, filter),
-        Some(wanted) => {
-            let keys = with_text(&mut *pool.acquire().await?, filter, &wanted).await?;
-            query.push(JOB).push(" WHERE jobs.key = ANY(").push_bind(keys);
-            query.push(") ORDER BY jobs.submitted + 0 DESC, jobs.id DESC");
-        }
-    }
-    query.build().fetch_all(pool).await?.iter().map(stored).collect()
+    let Some(text) = filter.text.as_deref() else {
+        page_query(&mut query, filter);
+        let rows = query.build().fetch_all(pool).await?;
+        let jobs = rows.iter().map(stored).collect::<Result<_, _>>()?;
+        return Ok(Page::of(jobs, page_limit(filter.limit) as usize));
+    };
+    let mut sql = pool.acquire().await?;
+    let mut asked = Asked {
+        sql: &mut sql,
+        filter: filter.clone(),
+        wanted: Wanted::of(text),
+    };
+    let (keys, next) = texts::page(&mut asked, filter).await?;
+    query.push(JOB).push(" WHERE jobs.key = ANY(").push_bind(keys);
+    query.push(") ORDER BY jobs.submitted + 0 DESC, jobs.id DESC");
+    let rows = query.build().fetch_all(&mut *sql).await?;
+    let jobs = rows.iter().map(stored).collect::<Result<_, _>>()?;
+    Ok(Page { jobs, next })
 }
 
-/// The keys of a page's jobs that have a text.
-async fn with_text(sql: &mut PgConnection, filter: &JobFilter, wanted: &Wanted) -> Result<Vec<i64>, StoreError> {
-    let late: i64 = sqlx::query_scalar("SELECT late FROM arrivals")
-        .fetch_one(&mut *sql)
-        .await?;
-    for count in WALKS {
-        let mut page = Newest::new(page_limit(filter.limit), late);
-        let mut query = QueryBuilder::new("");
-        walk_query(&mut query, filter, wanted, count);
-        let mut seen = i64::from(count);
-        for row in &query.build().fetch_all(&mut *sql).await? {
-            seen = row.int("seen")?;
-            page.add(row)?;
-        }
-        if page.is_full() || seen < i64::from(count) {
-            return Ok(page.keys());
-        }
-        if page.is_sparse() {
-            break;
-        }
+/// What a page of jobs with a text is asked of.
+struct Asked<'a> {
+    sql: &'a mut PgConnection,
+    /// Its cursor moves on.
+    filter: JobFilter,
+    wanted: Wanted,
+}
+
+impl Asked<'_> {
+    async fn places(&mut self, mut query: QueryBuilder<Postgres>) -> Result<Vec<Place>, StoreError> {
+        let rows = query.build().fetch_all(&mut *self.sql).await?;
+        rows.iter().map(Place::of).collect()
     }
-    let mut page = Newest::new(page_limit(filter.limit), late);
-    let (oldest, mut end): (i64, i64) = sqlx::query_as(
-        "SELECT coalesce((SELECT min(key) FROM jobs), 0), coalesce(
-             (SELECT key FROM jobs WHERE submitted > $1 ORDER BY submitted, id LIMIT 1), (SELECT max(key) + 1 FROM jobs), 0)",
-    )
-    .bind(after(filter.before.as_ref(), late))
-    .fetch_one(&mut *sql)
-    .await?;
-    // One more than fits: the page is done unless that is of the same time.
-    let some = page_limit(filter.limit) + 1;
-    while end > oldest {
-        let block = search::block(end - 1);
+}
+
+impl Texts for Asked<'_> {
+    const WIDTH: i64 = 1 << BLOCK;
+
+    async fn first(&mut self, before: Option<&Cursor>, count: u32) -> Result<Vec<Place>, StoreError> {
+        self.filter.before = before.cloned();
         let mut query = QueryBuilder::new("");
-        found_query(&mut query, filter, wanted, block.start..end, some);
-        let rows = query.build().fetch_all(&mut *sql).await?;
-        for row in &rows {
-            page.add(row)?;
-        }
-        end = match rows.last() {
-            Some(last) if rows.len() == some as usize => last.int("key")?,
-            _ => block.start,
-        };
-        if page.is_full() {
-            let next: Option<i64> =
-                sqlx::query_scalar("SELECT submitted FROM jobs WHERE key >= $1 ORDER BY key LIMIT 1")
-                    .bind(end)
-                    .fetch_optional(&mut *sql)
-                    .await?;
-            if next.is_none_or(|submitted| page.is_done(submitted)) {
-                break;
-            }
-        }
+        first(&mut query, &self.filter, count);
+        self.places(query).await
     }
-    Ok(page.keys())
+
+    async fn look(&mut self, before: Option<&Cursor>, keys: &[i64]) -> Result<Vec<Place>, StoreError> {
+        self.filter.before = before.cloned();
+        let mut query = QueryBuilder::new("");
+        look_query(&mut query, &self.filter, &self.wanted, keys);
+        self.places(query).await
+    }
+
+    async fn index(&mut self) -> Result<Candidates, StoreError> {
+        Ok(match self.wanted.grams.is_empty() {
+            true => Candidates::All,
+            false => Candidates::Some,
+        })
+    }
+
+    async fn candidates(&mut self, keys: Range<i64>, most: u32) -> Result<Vec<i64>, StoreError> {
+        let mut query = QueryBuilder::new("");
+        candidates_query(&mut query, &self.wanted, &keys, most);
+        Ok(query.build_query_scalar().fetch_all(&mut *self.sql).await?)
+    }
+
+    async fn late(&mut self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(LATE).fetch_one(&mut *self.sql).await?)
+    }
+
+    async fn keys(&mut self, latest: i64) -> Result<Range<i64>, StoreError> {
+        let (start, end) = sqlx::query_as(KEYS).bind(latest).fetch_one(&mut *self.sql).await?;
+        Ok(start..end)
+    }
+
+    async fn submitted(&mut self, key: i64) -> Result<Option<i64>, StoreError> {
+        let found = sqlx::query_scalar(SUBMITTED).bind(key);
+        Ok(found.fetch_optional(&mut *self.sql).await?)
+    }
 }
 
 /// The statement for a page without a text.
@@ -112,41 +123,29 @@ fn page_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
     query.push(" JOIN page ON page.key = jobs.key ORDER BY page.submitted DESC, page.id DESC");
 }
 
-/// The statement for those of the first `count` jobs of the list that have a text.
-fn walk_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, count: u32) {
-    query.push("WITH seen AS MATERIALIZED (");
-    first(query, filter, count);
-    query.push(
-        ") SELECT seen.key, seen.submitted, seen.id, (SELECT count(*) FROM seen) AS seen
-         FROM seen JOIN job_text AS t ON t.job = seen.key WHERE true",
-    );
-    has(query, wanted);
-    query.push(" ORDER BY seen.submitted DESC, seen.id DESC LIMIT ");
-    query.push_bind(i64::from(page_limit(filter.limit)));
+/// The statement for the candidates of a range.
+fn candidates_query(query: &mut QueryBuilder<Postgres>, wanted: &Wanted, keys: &Range<i64>, most: u32) {
+    query.push("SELECT job FROM job_text WHERE grams @> ");
+    query.push_bind(wanted.grams.clone());
+    query.push(" AND grams && ").push_bind(search::marks(keys));
+    // The keys themselves are no condition for an index, nor is their order: another one would be walked for them.
+    query.push(" AND job + 0 >= ").push_bind(keys.start);
+    query.push(" AND job + 0 < ").push_bind(keys.end);
+    query.push(" ORDER BY job + 0 DESC LIMIT ").push_bind(i64::from(most));
 }
 
-/// The statement for those jobs that have a text which came last, at most `count`, of those with these keys, which are in one
-/// block.
-fn found_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, keys: Range<i64>, count: u32) {
-    // OFFSET 0: what is found comes first. The keys are no condition for an index: it would be walked for them.
-    query.push(
-        "SELECT jobs.key, jobs.submitted, jobs.id FROM (
-             SELECT job, job + 0 AS place FROM job_text AS t WHERE t.grams @> ",
-    );
-    query.push_bind(wanted.grams(keys.start));
-    query.push(" AND t.job + 0 >= ").push_bind(keys.start);
-    query.push(" AND t.job + 0 < ").push_bind(keys.end);
+/// The statement for those of the jobs with these keys that have a text, and what else is asked for.
+fn look_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, keys: &[i64]) {
+    query.push("SELECT jobs.key, jobs.submitted, jobs.id FROM job_text AS t JOIN jobs ON jobs.key = t.job WHERE t.job = ANY(");
+    query.push_bind(keys.to_vec()).push(")");
     has(query, wanted);
-    query.push(" ORDER BY place DESC OFFSET 0) AS found JOIN jobs ON jobs.key = found.job WHERE true");
     if let Some(author) = &filter.author {
-        query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
+        // Not EXISTS: it could be begun with, from the index of the author's jobs.
+        query.push(" AND (SELECT true FROM job_authors AS a WHERE a.author = ");
         query.push_bind(indexed(author));
         query.push(" AND a.submitted = jobs.submitted AND a.id = jobs.id)");
     }
     conditions(query, filter, &filter.states, None);
-    query
-        .push(" ORDER BY found.job DESC LIMIT ")
-        .push_bind(i64::from(count));
 }
 
 /// The first `count` jobs of the list, whatever their texts.

@@ -29,7 +29,7 @@ pub use copy::{copy, put_back};
 pub use open::newest_known;
 
 use super::{
-    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, PastAttempt, PastRun,
+    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt, PastRun,
     Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
@@ -117,7 +117,7 @@ impl Store for PgStore {
         answer(restore::job_data(&self.0.readers, &self.0.sealer, id)).await
     }
 
-    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+    async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
         answer(list::page(&self.0.readers, filter)).await
     }
 

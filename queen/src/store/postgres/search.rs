@@ -1,17 +1,15 @@
 //! Texts anywhere in a job: an index of character groups says which jobs may have one, the text itself which do.
 //!
 //! Of every text the hashes of each one, two and three characters that follow each other are kept; a text that is looked
-//! for has groups of its own, and a job without one of them cannot have it. With them is the number of the block of jobs
-//! that the job is in: this kind of index answers in no order, and with all that there is, so it is asked block by block,
-//! newest first. PostgreSQL's own trigrams are not used: they are of words, leave out signs, fold cases by the database's
-//! locale, and need an extension.
+//! for has groups of its own, and a job without one of them cannot have it. With them is the number of the block of keys
+//! that the job is in: this kind of index answers in no order, and with all that there is, so it is asked for some blocks
+//! at once (`texts`). PostgreSQL's own trigrams are not used: they are of words, leave out signs, fold cases by the
+//! database's locale, and need an extension.
 
 use super::write::plain;
-use crate::store::Submitted;
+use crate::store::{Submitted, texts::BLOCK};
 use std::ops::Range;
 
-/// Jobs of a block, as a power of two. It is on disk: it never changes.
-const BLOCK: u32 = 14;
 /// Characters of a text that is looked for which count.
 const TEXT_LIMIT: usize = 1_000;
 /// Groups that a lookup asks for at once.
@@ -23,7 +21,7 @@ pub struct Text {
     pub names: String,
     /// The message of the trigger.
     pub message: String,
-    /// Hashes of both texts' groups of characters.
+    /// Hashes of both texts' groups of characters, and the mark of the job's block.
     pub grams: Vec<i32>,
 }
 
@@ -74,10 +72,11 @@ fn mark(key: i64) -> i32 {
     (key >> BLOCK) as i32
 }
 
-/// The keys of the block of a job.
-pub fn block(key: i64) -> Range<i64> {
-    let first = key >> BLOCK << BLOCK;
-    first..first + (1 << BLOCK)
+/// What stands among the groups of any job with one of these keys.
+pub fn marks(keys: &Range<i64>) -> Vec<i32> {
+    (keys.start >> BLOCK..=(keys.end - 1) >> BLOCK)
+        .map(|block| mark(block << BLOCK))
+        .collect()
 }
 
 /// A text that is looked for.
@@ -86,16 +85,8 @@ pub struct Wanted {
     pub pattern: String,
     /// It may be in a name: it has no line break.
     pub in_names: bool,
-    grams: Vec<i32>,
-}
-
-impl Wanted {
-    /// What the index is asked for in a block, which begins with job `key`.
-    pub fn grams(&self, key: i64) -> Vec<i32> {
-        let mut grams = self.grams.clone();
-        grams.push(mark(key));
-        grams
-    }
+    /// What the index is asked for: all of it is among a job's groups.
+    pub grams: Vec<i32>,
 }
 
 impl Wanted {
@@ -146,5 +137,12 @@ mod tests {
         assert!(wanted.in_names && !Wanted::of("a\nb").in_names);
         assert_eq!(Wanted::of("").grams.len(), 0);
         assert_eq!(Wanted::of("abcd").grams.len(), 2);
+    }
+
+    #[test]
+    fn the_blocks_of_keys_are_those_on_disk() {
+        assert_eq!((mark(2_047), mark(2_048)), (0, 1));
+        assert_eq!(marks(&(0..2_048)), [0]);
+        assert_eq!(marks(&(2_047..4_097)), [0, 1, 2]);
     }
 }

@@ -2,21 +2,18 @@
 //!
 //! A page is answered from an index in the page's order, so that it costs the same in a store of a hundred jobs and of
 //! a hundred thousand. Two filters need more: several states are asked for one by one and merged, and a text is looked for
-//! in the newest jobs first, which have one that is common, and then in the order in which the index of texts finds it,
-//! which is nearly that of the page (`newest`).
+//! as `texts` says, to which this answers.
 
-use super::{
-    search::{self, Candidates},
-    value::{Cells, get_uint, json},
-};
+use super::{search, value::json};
 use crate::store::{
-    JobFilter, StoreError, StoredFile, StoredJob,
-    newest::{Newest, WALKS, after},
-    rows::{FILE, JOB, page_limit, stored, stored_file},
+    Cursor, JobFilter, Page, StoreError, StoredFile, StoredJob,
+    newest::Place,
+    rows::{FILE, JOB, KEYS, LATE, SUBMITTED, page_limit, stored, stored_file},
+    texts::{self, Candidates, SPAN, Texts},
 };
-use futures_util::TryStreamExt;
 use shared::{JobId, JobState};
 use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
+use std::ops::Range;
 
 const NEWEST_FIRST: &str = " ORDER BY jobs.submitted DESC, jobs.id DESC";
 
@@ -29,67 +26,94 @@ pub async fn job(readers: &SqlitePool, id: &JobId) -> Result<Option<StoredJob>, 
 }
 
 /// See [`Store::jobs`](crate::store::Store::jobs).
-pub async fn page(readers: &SqlitePool, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
-    let mut query = match &filter.text {
-        None => page_query(filter),
-        Some(text) => {
-            let keys = with_text(readers, filter, text).await?;
-            let mut query = QueryBuilder::new(JOB);
-            query.push(" WHERE jobs.key IN (SELECT value FROM json_each(");
-            query.push_bind(json(&keys)?).push("))").push(NEWEST_FIRST);
-            query
-        }
+pub async fn page(readers: &SqlitePool, filter: &JobFilter) -> Result<Page, StoreError> {
+    let rows = async |mut query: QueryBuilder<Sqlite>| {
+        let rows = query.build().fetch_all(readers).await?;
+        rows.iter().map(stored).collect::<Result<Vec<_>, _>>()
     };
-    query.build().fetch_all(readers).await?.iter().map(stored).collect()
+    let Some(text) = filter.text.as_deref() else {
+        let jobs = rows(page_query(filter)).await?;
+        return Ok(Page::of(jobs, page_limit(filter.limit) as usize));
+    };
+    let mut asked = Asked {
+        readers,
+        filter: filter.clone(),
+        pattern: search::pattern(text),
+        question: String::new(),
+    };
+    let (keys, next) = texts::page(&mut asked, filter).await?;
+    let mut query = QueryBuilder::new(JOB);
+    query.push(" WHERE jobs.key IN (SELECT value FROM json_each(");
+    query.push_bind(json(&keys)?).push("))").push(NEWEST_FIRST);
+    let jobs = rows(query).await?;
+    Ok(Page { jobs, next })
 }
 
-/// The keys of a page's jobs that have a text.
-async fn with_text(readers: &SqlitePool, filter: &JobFilter, text: &str) -> Result<Vec<i64>, StoreError> {
-    let late: i64 = sqlx::query_scalar("SELECT late FROM arrivals")
-        .fetch_one(readers)
-        .await?;
-    for count in WALKS {
-        let (page, all) = walk(readers, filter, text, count, late).await?;
-        if page.is_full() || all {
-            return Ok(page.keys());
-        }
-        if page.is_sparse() {
-            break;
-        }
-    }
-    let matching = match search::candidates(readers, text).await? {
-        Candidates::None => return Ok(Vec::new()),
-        Candidates::All => return Ok(walk(readers, filter, text, u32::MAX, late).await?.0.keys()),
-        Candidates::Some(matching) => matching,
-    };
-    let mut page = Newest::new(page_limit(filter.limit), late);
-    let mut query = found_query(filter, text, &matching, after(filter.before.as_ref(), late));
-    let mut rows = query.build().fetch(readers);
-    while let Some(row) = rows.try_next().await? {
-        if page.is_done(row.int("submitted")?) {
-            break;
-        }
-        page.add(&row)?;
-    }
-    Ok(page.keys())
+/// What a page of jobs with a text is asked of.
+struct Asked<'a> {
+    readers: &'a SqlitePool,
+    /// Its cursor moves on.
+    filter: JobFilter,
+    pattern: String,
+    /// What the index of texts is asked.
+    question: String,
 }
 
-/// Looks for a text in the first `count` jobs of the list; answers also whether those are surely all.
-async fn walk(
-    readers: &SqlitePool,
-    filter: &JobFilter,
-    text: &str,
-    count: u32,
-    late: i64,
-) -> Result<(Newest, bool), StoreError> {
-    let mut page = Newest::new(page_limit(filter.limit), late);
-    let mut seen = count;
-    for row in &walk_query(filter, text, count).build().fetch_all(readers).await? {
-        seen = get_uint(row, "seen")?;
-        page.add(row)?;
+impl Asked<'_> {
+    async fn places(&self, mut query: QueryBuilder<Sqlite>) -> Result<Vec<Place>, StoreError> {
+        let rows = query.build().fetch_all(self.readers).await?;
+        rows.iter().map(Place::of).collect()
     }
-    Ok((page, seen < count))
 }
+
+impl Texts for Asked<'_> {
+    /// The index answers in order, and ends when there are enough.
+    const WIDTH: i64 = SPAN;
+
+    async fn first(&mut self, before: Option<&Cursor>, count: u32) -> Result<Vec<Place>, StoreError> {
+        self.filter.before = before.cloned();
+        self.places(walk_query(&self.filter, count)).await
+    }
+
+    async fn look(&mut self, before: Option<&Cursor>, keys: &[i64]) -> Result<Vec<Place>, StoreError> {
+        self.filter.before = before.cloned();
+        self.places(look_query(&self.filter, &self.pattern, keys)?).await
+    }
+
+    async fn index(&mut self) -> Result<Candidates, StoreError> {
+        let text = self.filter.text.as_deref().unwrap_or_default();
+        let (candidates, question) = search::question(self.readers, text).await?;
+        self.question = question;
+        Ok(candidates)
+    }
+
+    async fn candidates(&mut self, keys: Range<i64>, most: u32) -> Result<Vec<i64>, StoreError> {
+        let found = sqlx::query_scalar(CANDIDATES)
+            .bind(&self.question)
+            .bind(keys.start)
+            .bind(keys.end)
+            .bind(most);
+        Ok(found.fetch_all(self.readers).await?)
+    }
+
+    async fn late(&mut self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(LATE).fetch_one(self.readers).await?)
+    }
+
+    async fn keys(&mut self, latest: i64) -> Result<Range<i64>, StoreError> {
+        let (start, end) = sqlx::query_as(KEYS).bind(latest).fetch_one(self.readers).await?;
+        Ok(start..end)
+    }
+
+    async fn submitted(&mut self, key: i64) -> Result<Option<i64>, StoreError> {
+        let found = sqlx::query_scalar(SUBMITTED).bind(key);
+        Ok(found.fetch_optional(self.readers).await?)
+    }
+}
+
+/// The candidates of a range, in the order of the index.
+const CANDIDATES: &str = "SELECT rowid FROM job_text WHERE job_text MATCH ? AND rowid >= ? AND rowid < ?
+     ORDER BY rowid DESC LIMIT ?";
 
 /// The statement for a page without a text.
 fn page_query(filter: &JobFilter) -> QueryBuilder<Sqlite> {
@@ -100,41 +124,27 @@ fn page_query(filter: &JobFilter) -> QueryBuilder<Sqlite> {
     query
 }
 
-/// The statement for those of the first `count` jobs that have a text.
-fn walk_query(filter: &JobFilter, text: &str, count: u32) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("WITH seen AS MATERIALIZED (");
+/// The statement for the first `count` jobs of the list, whatever their texts.
+fn walk_query(filter: &JobFilter, count: u32) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("");
     first(&mut query, filter, count);
-    query.push(
-        ") SELECT jobs.key, jobs.submitted, jobs.id, (SELECT count(*) FROM seen) AS seen
-         FROM seen CROSS JOIN jobs ON jobs.key = seen.key WHERE true",
-    );
-    has(&mut query, text);
-    query.push(" ORDER BY seen.submitted DESC, seen.id DESC LIMIT ");
-    query.push_bind(page_limit(filter.limit));
     query
 }
 
-/// The statement for the jobs that have a text, in the order of the index, which was asked for what is `matching`, without
-/// those that came after one of time `after`.
-fn found_query(filter: &JobFilter, text: &str, matching: &str, after: i64) -> QueryBuilder<Sqlite> {
-    // CROSS JOIN: SQLite is to begin with the index, whatever it thinks of sizes.
-    let mut query = QueryBuilder::new(
-        "SELECT jobs.key, jobs.submitted, jobs.id FROM job_text CROSS JOIN jobs ON jobs.key = job_text.rowid
-         WHERE job_text MATCH ",
-    );
-    query.push_bind(matching.to_owned());
-    query.push(" AND job_text.rowid < coalesce((SELECT key FROM jobs WHERE submitted > ");
-    query.push_bind(after).push(" ORDER BY submitted, id LIMIT 1), ");
-    query.push_bind(i64::MAX).push(")");
+/// The statement for those of the jobs with these keys that have a text, and what else is asked for.
+fn look_query(filter: &JobFilter, pattern: &str, keys: &[i64]) -> Result<QueryBuilder<Sqlite>, StoreError> {
+    // CROSS JOIN: SQLite is to begin with the keys, whatever it thinks of sizes.
+    let mut query = QueryBuilder::new("SELECT jobs.key, jobs.submitted, jobs.id FROM json_each(");
+    query.push_bind(json(&keys)?);
+    query.push(") AS keys CROSS JOIN jobs ON jobs.key = keys.value WHERE true");
     if let Some(author) = &filter.author {
         query.push(" AND EXISTS (SELECT 1 FROM job_authors AS a WHERE a.author = ");
-        query.push_bind(author);
+        query.push_bind(author.clone());
         query.push(" AND a.submitted = jobs.submitted AND a.id = jobs.id)");
     }
     conditions(&mut query, filter, &filter.states, "jobs");
-    has(&mut query, text);
-    query.push(" ORDER BY job_text.rowid DESC");
-    query
+    has(&mut query, pattern);
+    Ok(query)
 }
 
 /// The first `count` jobs of the list, whatever their texts.
@@ -210,8 +220,7 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter, states: &[Jo
 }
 
 /// Looks at the texts of a job.
-fn has(query: &mut QueryBuilder<Sqlite>, text: &str) {
-    let pattern = search::pattern(text);
+fn has(query: &mut QueryBuilder<Sqlite>, pattern: &str) {
     for (at, what) in [
         "jobs.id",
         "jobs.branch",
@@ -225,7 +234,7 @@ fn has(query: &mut QueryBuilder<Sqlite>, text: &str) {
         query
             .push(what)
             .push(" LIKE ")
-            .push_bind(pattern.clone())
+            .push_bind(pattern.to_owned())
             .push(" ESCAPE '\\'");
     }
     query.push(")");

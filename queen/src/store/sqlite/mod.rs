@@ -19,7 +19,7 @@ mod value;
 mod write;
 
 use super::{
-    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, PastAttempt, PastRun,
+    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt, PastRun,
     Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
 };
 use async_trait::async_trait;
@@ -74,7 +74,7 @@ impl Store for SqliteStore {
         restore::job_data(&self.0.readers, &self.0.sealer, id).await
     }
 
-    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<StoredJob>, StoreError> {
+    async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
         list::page(&self.0.readers, filter).await
     }
 

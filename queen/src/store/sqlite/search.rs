@@ -2,7 +2,7 @@
 //!
 //! The index folds cases further than the pattern does, so it never leaves out a job that the pattern would take.
 
-use crate::store::StoreError;
+use crate::store::{StoreError, texts::Candidates};
 use sqlx::sqlite::SqlitePool;
 use std::collections::BTreeSet;
 
@@ -13,19 +13,8 @@ const TRIGRAMS: usize = 24;
 /// Trigrams that a lookup of one or two characters asks for at once.
 const BEGINNINGS: usize = 500;
 
-/// Which jobs may have a text.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Candidates {
-    /// No job.
-    None,
-    /// Those that match this query of the index.
-    Some(String),
-    /// All: the index has nothing to say.
-    All,
-}
-
-/// Asks the index for `text`.
-pub async fn candidates(readers: &SqlitePool, text: &str) -> Result<Candidates, StoreError> {
+/// Whether the index knows candidates for `text`, and what it is to be asked for them.
+pub async fn question(readers: &SqlitePool, text: &str) -> Result<(Candidates, String), StoreError> {
     // As the index has it: it would end at a zero.
     let chars: Vec<char> = text
         .chars()
@@ -33,10 +22,10 @@ pub async fn candidates(readers: &SqlitePool, text: &str) -> Result<Candidates, 
         .map(|c| if c == '\0' { ' ' } else { c })
         .collect();
     if chars.is_empty() {
-        return Ok(Candidates::All);
+        return Ok((Candidates::All, String::new()));
     }
     if chars.len() > 2 {
-        return Ok(Candidates::Some(trigrams(&chars).join(" ")));
+        return Ok((Candidates::Some, trigrams(&chars).join(" ")));
     }
     let mut terms = BTreeSet::new();
     for begin in beginnings(&chars) {
@@ -49,11 +38,12 @@ pub async fn candidates(readers: &SqlitePool, text: &str) -> Result<Candidates, 
             .await?;
         terms.extend(some.iter().map(|term| quoted(term)));
     }
-    Ok(match terms.len() {
+    let candidates = match terms.len() {
         0 => Candidates::None,
-        1..=BEGINNINGS => Candidates::Some(terms.into_iter().collect::<Vec<_>>().join(" OR ")),
+        1..=BEGINNINGS => Candidates::Some,
         _ => Candidates::All,
-    })
+    };
+    Ok((candidates, terms.into_iter().collect::<Vec<_>>().join(" OR ")))
 }
 
 /// How a trigram may begin that begins with these characters: the index has each in the form that its cases share.
@@ -137,9 +127,8 @@ mod tests {
             .await
             .unwrap();
         for c in cased {
-            let Candidates::Some(matching) = candidates(&store.0.readers, &c.to_string()).await.unwrap() else {
-                panic!("{c:?} has no candidates");
-            };
+            let (candidates, matching) = question(&store.0.readers, &c.to_string()).await.unwrap();
+            assert_eq!(candidates, Candidates::Some, "{c:?}");
             let found = sqlx::query("SELECT count(*) FROM job_text WHERE job_text MATCH ? AND rowid = ?")
                 .bind(matching)
                 .bind(i64::from(u32::from(c)))
