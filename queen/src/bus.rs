@@ -38,6 +38,7 @@ pub struct Bus {
     jobs: Arc<Mutex<HashMap<JobId, Channel>>>,
     changes: broadcast::Sender<Change>,
     ended: watch::Sender<u64>,
+    rounds: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Default for Bus {
             jobs: Arc::default(),
             changes: broadcast::channel(TOPIC_BACKLOG).0,
             ended: watch::Sender::new(0),
+            rounds: watch::Sender::new(0),
         }
     }
 }
@@ -89,6 +91,17 @@ impl Bus {
     #[must_use]
     pub fn ended(&self) -> watch::Receiver<u64> {
         self.ended.subscribe()
+    }
+
+    /// Says that the housekeeping has ended a round: what was due is gone.
+    pub fn tidied(&self) {
+        self.rounds.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever the housekeeping has ended a round: the number of its rounds since the queen started.
+    #[must_use]
+    pub fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
     }
 
     /// Closes all channels: the engine rebuilds from the store, and readers have to as well.

@@ -3,7 +3,7 @@
 //! Owns the one task that does it, and the order: by age first, then by size, the oldest first. It is woken by a job that
 //! ends and by the next thing that comes of age, works in small steps with pauses as long as the steps, and never touches
 //! anything of an unfinished job. Knows the limits, not the SQL and not the packs. Read next: `housekeeping/snapshots.rs`,
-//! `store/sqlite/retention.rs`, `repositories/collect.rs`.
+//! `store/retention.rs`, `repositories/collect.rs`.
 
 mod snapshots;
 
@@ -82,6 +82,7 @@ pub async fn keep(
             ended.mark_unchanged();
             let watch = Stopwatch::start();
             let next = keeper.round().await;
+            bus.tidied();
             tokio::time::sleep(APART.max(watch.elapsed() * SHARE)).await;
             tokio::select! {
                 _ = ended.changed() => {}

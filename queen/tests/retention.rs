@@ -29,11 +29,12 @@ async fn run(drone: &mut FakeDrone) {
     drone.acked().await;
 }
 
-/// Asks until the answer is the one that is waited for: nobody tells when something was removed.
-async fn until(what: &str, mut right: impl AsyncFnMut() -> bool) {
+/// Waits for the round of the queen's housekeeping after which `right` is true.
+async fn until(queen: &Queen, what: &str, mut right: impl AsyncFnMut() -> bool) {
+    let mut rounds = queen.context.bus.rounds();
     let asking = async {
         while !right().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            rounds.changed().await.unwrap();
         }
     };
     soon(what, asking).await;
@@ -95,7 +96,7 @@ async fn jobs_over_age_go_by_themselves_and_unfinished_ones_stay() {
         .await;
     let ended = ended_job(&queen, &mut drone, json!({"job_id": "ended"})).await;
     let status = async |id: &str| queen.get(&format!("/api/v1/jobs/{id}")).await.status;
-    until("the job to go", async || status(&ended).await == 404).await;
+    until(&queen, "the job to go", async || status(&ended).await == 404).await;
     assert_eq!(status(&running).await, 200);
     let counted = async || {
         let metrics = queen.get("/metrics").await.body;
@@ -104,7 +105,7 @@ async fn jobs_over_age_go_by_themselves_and_unfinished_ones_stay() {
             .find(|line| line.starts_with("skep_removed_total{what=\"jobs\"}"));
         line.is_some_and(|line| !line.ends_with(" 0"))
     };
-    until("the job to be counted", counted).await;
+    until(&queen, "the job to be counted", counted).await;
     // What was learned of its file stays.
     let project = queen.get("/api/v1/projects/acme/site").await.json();
     assert_eq!(project["files"][0]["runs"], 1, "{project}");
@@ -122,7 +123,7 @@ async fn logs_and_then_jobs_go_when_they_are_too_much() {
         let held = queen.context.store.holdings().await.unwrap();
         held.log_bytes + held.rest_bytes <= 9_000
     };
-    until("the jobs to fit", fits).await;
+    until(&queen, "the jobs to fit", fits).await;
     let jobs = queen.get("/api/v1/jobs").await.json();
     let left: Vec<_> = jobs["jobs"]
         .as_array()
@@ -196,11 +197,11 @@ async fn work_trees_go_after_their_job_but_not_while_one_needs_them() {
     queen.submit(two).await;
     let mut drone = FakeDrone::join(&queen, "fake", 1).await;
     ended_job(&queen, &mut drone, one).await;
-    until("the work tree to go", async || {
+    until(&queen, "the work tree to go", async || {
         kept().await == ["not-submitted-yet", "two"]
     })
     .await;
-    until("its objects to go", async || {
+    until(&queen, "its objects to go", async || {
         !repositories.has(&project, &commit).unwrap()
     })
     .await;
@@ -223,9 +224,15 @@ async fn work_trees_go_after_their_job_but_not_while_one_needs_them() {
     assert_eq!(cancel("two").await, 202);
     let three = hand_over(&queen, temp.path(), "three").await;
     ended_job(&queen, &mut drone, three).await;
-    until("the third to go", async || kept().await == ["not-submitted-yet", "two"]).await;
+    until(&queen, "the third to go", async || {
+        kept().await == ["not-submitted-yet", "two"]
+    })
+    .await;
     assert_eq!(cancel(&again).await, 202);
-    until("the second to go", async || kept().await == ["not-submitted-yet"]).await;
+    until(&queen, "the second to go", async || {
+        kept().await == ["not-submitted-yet"]
+    })
+    .await;
     queen.stop().await;
 }
 
@@ -238,7 +245,7 @@ async fn work_trees_go_when_they_are_too_much() {
     let mut drone = FakeDrone::join(&queen, "fake", 1).await;
     let data = hand_over(&queen, temp.path(), "one").await;
     ended_job(&queen, &mut drone, data).await;
-    until("the repository to go", async || !repositories.exists(&project)).await;
+    until(&queen, "the repository to go", async || !repositories.exists(&project)).await;
     // The next one makes it anew.
     let data = hand_over(&queen, temp.path(), "two").await;
     assert!(repositories.exists(&project));

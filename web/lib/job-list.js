@@ -18,13 +18,20 @@ function order(a, b) {
 
 /**
  * The list after its newest page was asked for again. Where that page ends, what was known goes on; but if the page has
- * nothing that was known, more happened meanwhile than it tells, and the list begins anew with it.
+ * nothing that was known, more happened meanwhile than it tells, and the list begins anew with it. A page that ends early,
+ * because a text is hard to find, does not tell where it ends: what was known and what was searched stays.
  * @param {ReturnType<typeof emptyJobList>} list
  * @param {import('../types').JobPage} page
+ * @param {boolean} [early] the page has fewer jobs than it may have, and was asked for shortly after the one before
  */
-export function withNewest(list, page) {
+export function withNewest(list, page, early = false) {
   const next = page.next ?? null;
   const last = page.jobs.at(-1);
+  if (early && next !== null && list.known) {
+    const newest = new Set(page.jobs.map((job) => job.id));
+    const jobs = [...page.jobs, ...list.jobs.filter((job) => !newest.has(job.id))];
+    return { jobs: jobs.sort(order), next: list.next, known: true };
+  }
   const known = new Set(list.jobs.map((job) => job.id));
   if (!last || next === null || !page.jobs.some((job) => known.has(job.id))) return { jobs: page.jobs, next, known: true };
   const older = list.jobs.filter((job) => order(last, job) < 0);

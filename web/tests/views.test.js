@@ -41,6 +41,20 @@ describe('a list of jobs', () => {
     assert.deepEqual([ids(after), after.next], [[300, 299], 'c299'], 'nobody knows what is between');
   });
 
+  it('keeps what was found and searched where the newest page ends early', () => {
+    let list = withNewest(emptyJobList(), { jobs: [], next: 'c500' }, true);
+    assert.deepEqual([ids(list), list.next, list.known], [[], 'c500', true]);
+    list = withOlder(list, { jobs: jobs(4), next: 'c3' }, 'c500');
+    list = withNewest(list, { jobs: [], next: 'c501' }, true);
+    assert.deepEqual([ids(list), list.next], [[4], 'c3'], 'the search goes on where it was');
+    list = withNewest(list, { jobs: jobs(900, 4), next: 'c502' }, true);
+    assert.deepEqual([ids(list), list.next], [[900, 4], 'c3']);
+    list = withOlder(list, { jobs: jobs(2) }, 'c3');
+    list = withNewest(list, { jobs: jobs(900), next: 'c503' }, true);
+    assert.deepEqual([ids(list), list.next], [[900, 4, 2], null]);
+    assert.deepEqual(ids(withNewest(list, { jobs: [], next: 'c9' })), [], 'after a pause nobody knows what is between');
+  });
+
   it('does not take a page that does not follow its end, nor a job twice', () => {
     const list = withNewest(emptyJobList(), { jobs: jobs(9, 8), next: 'c8' });
     assert.equal(withOlder(list, { jobs: jobs(2) }, 'another'), list);

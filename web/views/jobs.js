@@ -90,7 +90,7 @@ function List({ id, ctx, filter, back }) {
   const own = useRef((back && left.get(id)) || { list: emptyJobList(), scroll: 0 }).current;
   const [error, setError] = useState(/** @type {any} */ (null));
   const redraw = useRedraw();
-  const asked = useRef({ newest: 0, older: '', gone: false }).current;
+  const asked = useRef({ newest: 0, older: '', gone: false, paused: true }).current;
   /** Pixels that the list grew above what is in sight, to be scrolled at the next drawing. */
   const shift = useRef(0);
 
@@ -100,7 +100,8 @@ function List({ id, ctx, filter, back }) {
       const page = await ctx.api.jobs({ ...filter, limit: PAGE });
       if (asked.gone || mine !== asked.newest) return;
       const first = own.list.jobs[0]?.id;
-      own.list = withNewest(own.list, page);
+      own.list = withNewest(own.list, page, !asked.paused && page.jobs.length < PAGE);
+      asked.paused = false;
       if (first) shift.current += above(own.list, first);
       setError(null);
     } catch (problem) {
@@ -117,8 +118,10 @@ function List({ id, ctx, filter, back }) {
       if (asked.gone) return;
       own.list = withOlder(own.list, page, before);
     } catch (problem) {
-      asked.older = '';
       if (!asked.gone) setError(problem);
+    } finally {
+      // The list may come to this cursor again, when it begins anew.
+      if (asked.older === before) asked.older = '';
     }
     redraw();
   };
@@ -133,7 +136,10 @@ function List({ id, ctx, filter, back }) {
       if (!known || known.state !== row.state) refresh();
       if (known) redraw();
     },
-    refresh,
+    () => {
+      asked.paused = true;
+      refresh();
+    },
   );
   useEffect(() => {
     newest();
@@ -146,9 +152,15 @@ function List({ id, ctx, filter, back }) {
     };
   }, []);
 
-  const { jobs, known } = own.list;
-  if (error && !known) return html`<${Failed} error=${error} retry=${newest} />`;
+  const { jobs, known, next } = own.list;
+  const seeking = known && !jobs.length && next !== null;
+  // A page that found nothing is gone on from: the queen ends it early where a text is hard to find.
+  useEffect(() => {
+    if (seeking && !error) older();
+  }, [seeking && next, error]);
+  if (error && (!known || seeking)) return html`<${Failed} error=${error} retry=${newest} />`;
   if (!known) return html`<${Skeleton} rows="12" />`;
+  if (seeking) return html`<p class="faint" role="status">Looking in older jobs…</p>`;
   if (!jobs.length) {
     return Object.keys(filter).length
       ? html`<${Notice} title="No job fits these filters"><a href="/jobs">Show all</a><//>`

@@ -94,12 +94,7 @@ pub async fn list(global: &Global, args: JobsArgs) -> Result<u8, Failure> {
 }
 
 /// As many jobs as are wanted, if there are so many. The queen ends a page early where a text is hard to find.
-async fn pages(
-    client: &Client,
-    query: &str,
-    limit: usize,
-    mut before: Option<String>,
-) -> Result<JobPage, ClientError> {
+async fn pages(client: &Client, query: &str, limit: usize, mut before: Option<String>) -> Result<JobPage, ClientError> {
     let mut jobs = Vec::new();
     loop {
         let mut path = format!("jobs?limit={}{query}", limit - jobs.len());
@@ -263,7 +258,10 @@ mod tests {
     async fn short_pages_are_gone_on_from_until_there_are_as_many_jobs_as_wanted() {
         let page = |jobs: &[&str], next: &str| {
             let jobs: Vec<_> = jobs.iter().map(|id| job(id)).collect();
-            tests::answer("200 OK", &format!(r#"{{"jobs": [{}], "next": {next}}}"#, jobs.join(", ")))
+            tests::answer(
+                "200 OK",
+                &format!(r#"{{"jobs": [{}], "next": {next}}}"#, jobs.join(", ")),
+            )
         };
         let (url, heard) = tests::server(vec![
             page(&["c"], "\"9~-\""),

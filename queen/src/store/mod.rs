@@ -3,7 +3,7 @@
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
 //! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory),
-//! `rows`, `texts` and `newest` (what databases read alike), `sqlite/`, `postgres/`.
+//! `rows`, `texts` and `newest` (what databases read alike), `retention` (what they remove alike), `sqlite/`, `postgres/`.
 
 mod chunk;
 mod estimate;
@@ -12,8 +12,10 @@ mod model;
 mod newest;
 mod postgres;
 mod pulse;
+mod retention;
 mod rows;
 mod seal;
+mod sql;
 mod sqlite;
 mod stream;
 mod texts;

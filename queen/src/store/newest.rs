@@ -1,7 +1,7 @@
 //! The newest of jobs that are found in another order: that of their keys, in which they came.
 //!
-//! The two orders are nearly the same, for a job is submitted when it comes. How far they are apart is on the disk: a job
-//! is at most so many milliseconds older than one that came before it (`arrivals.late`, 0 unless a clock went back).
+//! The two orders are nearly the same, for a job is submitted when it comes. Those that came before one of an earlier time are
+//! noted on the disk (`ahead`; none unless a clock went back): without them, the order of the keys is that of the times.
 
 use super::{
     StoreError,
@@ -45,26 +45,26 @@ impl Place {
 #[derive(Debug)]
 pub struct Newest {
     limit: usize,
-    late: i64,
     /// Newest first.
     found: Vec<Place>,
 }
 
 impl Newest {
-    /// A page of at most `limit` jobs, of a store in which jobs came at most `late` milliseconds late.
-    pub fn new(limit: u32, late: i64) -> Self {
+    /// A page of at most `limit` jobs.
+    pub fn new(limit: u32) -> Self {
         Self {
             limit: limit as usize,
-            late,
             found: Vec::new(),
         }
     }
 
-    /// Puts a job into its place.
+    /// Puts a job into its place; one that is there already changes nothing.
     pub fn add(&mut self, job: Place) {
         let place = self.found.partition_point(|other| Reverse(other) < Reverse(&job));
-        self.found.insert(place, job);
-        self.found.truncate(self.limit);
+        if self.found.get(place) != Some(&job) {
+            self.found.insert(place, job);
+            self.found.truncate(self.limit);
+        }
     }
 
     /// How many jobs it may have.
@@ -82,10 +82,9 @@ impl Newest {
         self.found.len() * ((walked + more) / walked) as usize <= self.limit
     }
 
-    /// True if no job that came before one of `submitted` can have a place in the page.
+    /// True if no job of `submitted` or older can have a place in the page.
     pub fn is_done(&self, submitted: i64) -> bool {
-        let last = self.found.last().map_or(i64::MIN, |job| job.submitted);
-        self.is_full() && last > submitted.saturating_add(self.late)
+        self.is_full() && self.found.last().is_some_and(|job| job.submitted > submitted)
     }
 
     /// Leaves those jobs away that come after `end`: not all of them are known.
@@ -119,17 +118,18 @@ mod tests {
 
     #[test]
     fn a_page_is_done_when_nothing_that_came_before_can_be_newer() {
-        let mut page = Newest::new(2, 5);
+        let mut page = Newest::new(2);
         page.add(job(100, "a", 9));
         assert!(!page.is_full() && !page.is_done(0) && !page.is_sparse(500, 1_000));
         assert!(page.is_sparse(500, 500));
         page.add(job(90, "b", 8));
         assert!(page.is_full());
-        assert!(!page.is_done(85), "a job that came before may be of 90");
-        assert!(page.is_done(84));
+        assert!(!page.is_done(90), "another job of that time may stand above");
+        assert!(page.is_done(89));
         page.add(job(90, "c", 7));
         page.add(job(80, "d", 6));
         assert_eq!(page.keys(), [9, 7], "at the same time the greater id comes first");
+        page.add(job(101, "e", 5));
         page.add(job(101, "e", 5));
         assert_eq!(page.keys(), [5, 9]);
         page.keep_to(&job(100, "b", 0).cursor().unwrap());

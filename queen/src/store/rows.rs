@@ -184,13 +184,35 @@ pub fn stored(row: &impl Cells) -> Result<StoredJob, StoreError> {
     })
 }
 
-/// See [`Texts::late`](super::texts::Texts::late).
-pub const LATE: &str = "SELECT late FROM arrivals";
-/// See [`Texts::keys`](super::texts::Texts::keys): a job that was submitted after the time came after all that can be as old.
+/// See [`Texts::ahead`](super::texts::Texts::ahead).
+pub const AHEAD: &str = "SELECT job AS key, submitted, id FROM ahead WHERE (submitted, id) < ($1, $2)
+     ORDER BY submitted DESC, id DESC LIMIT $3";
+/// See [`Texts::keys`](super::texts::Texts::keys).
 pub const KEYS: &str = "SELECT coalesce((SELECT min(key) FROM jobs), 0), coalesce(
-     (SELECT key FROM jobs WHERE submitted > $1 ORDER BY submitted, id LIMIT 1), (SELECT max(key) + 1 FROM jobs), 0)";
+     (SELECT key FROM jobs WHERE submitted > $1 AND (SELECT job FROM ahead WHERE job = jobs.key) IS NULL
+      ORDER BY submitted, id LIMIT 1),
+     (SELECT max(key) + 1 FROM jobs), 0)";
 /// See [`Texts::submitted`](super::texts::Texts::submitted).
-pub const SUBMITTED: &str = "SELECT submitted FROM jobs WHERE key >= $1 ORDER BY key LIMIT 1";
+pub const SUBMITTED: &str =
+    "SELECT submitted FROM jobs WHERE key >= $1 AND (SELECT job FROM ahead WHERE job = jobs.key) IS NULL
+     ORDER BY key LIMIT 1";
+
+/// Notes which jobs are ahead of a new one: those of a later time than `submitted`, but no later than the one that came last.
+/// Any that is later still was noted when that one came.
+macro_rules! note_ahead {
+    ($submitted:literal, $key:literal) => {
+        concat!(
+            "INSERT INTO ahead (job, submitted, id) SELECT key, submitted, id FROM jobs WHERE submitted > ",
+            $submitted,
+            " AND key < ",
+            $key,
+            " AND submitted <= (SELECT submitted FROM jobs WHERE key < ",
+            $key,
+            " ORDER BY key DESC LIMIT 1) ON CONFLICT DO NOTHING"
+        )
+    };
+}
+pub(crate) use note_ahead;
 
 /// The columns of a file's row.
 pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,

@@ -11,7 +11,7 @@ use super::{
     newest::{Newest, Place},
     rows::page_limit,
 };
-use std::ops::Range;
+use std::{cmp::Ordering, ops::Range};
 
 /// Jobs of the list that are looked at one by one before candidates are asked for.
 const WALK: u32 = 500;
@@ -52,11 +52,12 @@ pub trait Texts {
     async fn index(&mut self) -> Result<Candidates, StoreError>;
     /// The keys within `keys` of jobs that may have the text, greatest first, at most `most`.
     async fn candidates(&mut self, keys: Range<i64>, most: u32) -> Result<Vec<i64>, StoreError>;
-    /// How many milliseconds older a job can be than one that came before it.
-    async fn late(&mut self) -> Result<i64, StoreError>;
-    /// The keys of jobs that can be as old as `latest`: the least one, and the one after the greatest.
+    /// The first `count` jobs of the list that came before one of an earlier time, whatever their texts, newest first.
+    /// The keys of all others are in the order of their times.
+    async fn ahead(&mut self, before: Option<&Cursor>, count: u32) -> Result<Vec<Place>, StoreError>;
+    /// Between which keys the others are that were submitted at `latest` or earlier.
     async fn keys(&mut self, latest: i64) -> Result<Range<i64>, StoreError>;
-    /// When the job with the least key from `key` on was submitted.
+    /// When the one of the others with the least key from `key` on was submitted.
     async fn submitted(&mut self, key: i64) -> Result<Option<i64>, StoreError>;
 }
 
@@ -65,12 +66,10 @@ pub type Found = (Vec<i64>, Option<Cursor>);
 
 /// The page that `filter` asks for, text and all.
 pub async fn page(texts: &mut impl Texts, filter: &JobFilter) -> Result<Found, StoreError> {
-    let late = texts.late().await?;
     let mut search = Search {
         texts,
-        page: Newest::new(page_limit(filter.limit), late),
+        page: Newest::new(page_limit(filter.limit)),
         before: filter.before.clone(),
-        late,
     };
     if search.walk(WALK).await? {
         return search.end();
@@ -92,31 +91,29 @@ struct Search<'a, T> {
     page: Newest,
     /// All jobs before this one are still to be looked at; none once there are no more.
     before: Option<Cursor>,
-    late: i64,
 }
 
 impl<T: Texts> Search<'_, T> {
     /// Looks at the next `count` jobs of the list; true if the page is at its end.
     async fn walk(&mut self, count: u32) -> Result<bool, StoreError> {
         let places = self.texts.first(self.before.as_ref(), count).await?;
-        let keys: Vec<i64> = places.iter().map(|place| place.key).collect();
-        for part in self.parts(&keys) {
-            for place in self.texts.look(self.before.as_ref(), part).await? {
-                self.page.add(place);
-            }
+        for part in self.parts(&keys(&places)) {
+            self.look(part).await?;
             if self.page.is_full() {
                 return Ok(true);
             }
         }
-        let last = places.into_iter().next_back().filter(|_| keys.len() == count as usize);
-        self.before = last.map(Place::cursor).transpose()?;
+        self.before = after(places, count)?;
         Ok(self.before.is_none())
     }
 
     /// Looks at candidates until the page is at its end.
     async fn look_up(mut self) -> Result<Found, StoreError> {
+        let early = self.texts.ahead(self.before.as_ref(), LOOKS).await?;
+        self.look(&keys(&early)).await?;
+        let early_end = after(early, LOOKS)?;
         let latest = self.before.as_ref().map_or(i64::MAX, |before| before.submitted.0);
-        let Range { start: oldest, mut end } = self.texts.keys(latest.saturating_add(self.late)).await?;
+        let Range { start: oldest, mut end } = self.texts.keys(latest).await?;
         let begin = end;
         let (mut width, mut looked) = (T::WIDTH, 0);
         while end > oldest {
@@ -128,15 +125,13 @@ impl<T: Texts> Search<'_, T> {
             };
             looked += keys.len();
             for part in self.parts(&keys) {
-                for place in self.texts.look(self.before.as_ref(), part).await? {
-                    self.page.add(place);
-                }
+                self.look(part).await?;
                 if self.page.is_full()
                     && let Some(last) = part.last()
                     && let Some(submitted) = self.texts.submitted(*last).await?
                     && self.page.is_done(submitted)
                 {
-                    return self.end();
+                    return self.end_at(early_end);
                 }
             }
             let enough = looked >= LOOKS as usize || begin - end >= SPAN;
@@ -144,30 +139,38 @@ impl<T: Texts> Search<'_, T> {
                 && end > oldest
                 && let Some(reached) = self.reached(end).await?
             {
-                self.page.keep_to(&reached);
-                self.before = Some(reached);
-                return self.end();
+                let reached = [Some(reached), early_end].into_iter().flatten();
+                return self.end_at(reached.max_by(order));
             }
             width *= (i64::from(LOOKS) / (keys.len().max(1) as i64)).clamp(1, GROWTH);
         }
-        self.before = None;
-        self.end()
+        self.end_at(early_end)
+    }
+
+    /// Adds those of some jobs that are looked for.
+    async fn look(&mut self, keys: &[i64]) -> Result<(), StoreError> {
+        if !keys.is_empty() {
+            for place in self.texts.look(self.before.as_ref(), keys).await? {
+                self.page.add(place);
+            }
+        }
+        Ok(())
     }
 
     /// Where the next page goes on once all candidates with a key of `end` or more have been looked at. Nothing if that is
-    /// no further than this page was before: jobs that came late are in between.
+    /// no further than this page was before: very many jobs are of one time.
     async fn reached(&mut self, end: i64) -> Result<Option<Cursor>, StoreError> {
         let Some(submitted) = self.texts.submitted(end).await? else {
             return Ok(None);
         };
-        // The least id there can be: all jobs of that time and later are behind us.
+        // The least id there can be: all jobs of a later time are behind us.
         let reached = Place {
-            submitted: submitted.saturating_add(self.late).saturating_add(1),
+            submitted: submitted.saturating_add(1),
             id: "-".to_owned(),
             key: end,
         };
         let reached = reached.cursor()?;
-        let further = |before: &Cursor| (reached.submitted, &reached.id) < (before.submitted, &before.id);
+        let further = |before: &Cursor| order(&reached, before).is_lt();
         Ok(self.before.as_ref().is_none_or(further).then_some(reached))
     }
 
@@ -181,6 +184,15 @@ impl<T: Texts> Search<'_, T> {
         })
     }
 
+    /// Ends the page at `reached`, or with the list.
+    fn end_at(mut self, reached: Option<Cursor>) -> Result<Found, StoreError> {
+        if let Some(reached) = &reached {
+            self.page.keep_to(reached);
+        }
+        self.before = reached;
+        self.end()
+    }
+
     fn end(self) -> Result<Found, StoreError> {
         let keys = self.page.keys();
         let next = match self.page.is_full() {
@@ -189,4 +201,20 @@ impl<T: Texts> Search<'_, T> {
         };
         Ok((keys, next))
     }
+}
+
+fn keys(places: &[Place]) -> Vec<i64> {
+    places.iter().map(|place| place.key).collect()
+}
+
+/// Where a list goes on of which these are the first `count`, if there may be more.
+fn after(places: Vec<Place>, count: u32) -> Result<Option<Cursor>, StoreError> {
+    let there_may = places.len() == count as usize;
+    let last = places.into_iter().next_back().filter(|_| there_may);
+    last.map(Place::cursor).transpose()
+}
+
+/// The greater cursor is of the newer job.
+fn order(a: &Cursor, b: &Cursor) -> Ordering {
+    (a.submitted, &a.id).cmp(&(b.submitted, &b.id))
 }

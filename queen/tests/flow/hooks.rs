@@ -50,7 +50,7 @@ fn output(events: &[Value]) -> String {
 
 /// Files that run until `open` exists.
 fn gated(count: usize) -> Vec<(String, String)> {
-    let body = "echo file $SKEP_WORKER_ID $(pwd) >> \"$LOG\"; until [ -e \"$OPEN\" ]; do sleep 0.02; done";
+    let body = "echo file $SKEP_WORKER_ID $(pwd) >> \"$LOG\"; echo begun; until [ -e \"$OPEN\" ]; do sleep 0.02; done";
     (0..count).map(|at| (format!("t{at:02}"), body.to_owned())).collect()
 }
 
@@ -211,16 +211,8 @@ async fn the_hooks_after_the_workers_run_also_when_the_job_is_cancelled() {
     let job = fleet
         .submit(&repo, json!({"config": {"env": {"LOG": log, "OPEN": open}}}))
         .await;
-    // Its first line comes before its wait.
-    fleet.event(&job, "job:file:start").await;
-    let begun = async {
-        while !names(&written(&log, "d1")).contains(&"file") {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(super::fleet::PATIENCE, begun)
-        .await
-        .expect("the file begins");
+    let begun = |event: &Value| (event["type"] == "job:cmd:stdout" && event["args"][2] == "begun\n").then_some(());
+    fleet.wait(&job, begun).await;
     fleet.context.engine.cancel(job.clone(), "enough".into()).await.unwrap();
     fleet.finished(&job).await;
     assert_eq!(fleet.state(&job).await, "cancelled");

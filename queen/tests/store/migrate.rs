@@ -24,7 +24,7 @@ fn back() -> String {
         "DROP TABLE endings;
          DROP INDEX job_authors_by_job;
          DROP INDEX durations_oldest;
-         DROP TABLE arrivals;
+         DROP TABLE ahead;
          DROP TABLE throughput;
          DROP INDEX results_flaky;
          CREATE TEMP TABLE later AS SELECT * FROM streams;

@@ -62,7 +62,7 @@ const UNDO: &str = "DROP TABLE endings; DROP INDEX job_authors_by_job; DROP INDE
               GROUP BY job) AS open
         WHERE open.job = streams.job;
     DROP TABLE throughput; DROP INDEX results_flaky;
-    DROP TABLE arrivals; UPDATE job_text SET grams = array_remove(grams, 0);
+    DROP TABLE ahead; UPDATE job_text SET grams = array_remove(grams, 0);
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
 async fn populate(store: &PgStore) {

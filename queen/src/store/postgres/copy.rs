@@ -27,7 +27,7 @@ use tokio::{
 /// Every table that a queen keeps something in, of all versions of the schema. What only tells queens apart at one
 /// database stays there.
 const TABLES: [&str; 19] = [
-    "arrivals",
+    "ahead",
     "cases",
     "drone_lives",
     "drones",

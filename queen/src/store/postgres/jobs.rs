@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     Applied, Batch, StoreError, Submitted,
-    rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, sealed},
+    rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, note_ahead, sealed},
     stream::Stream,
     value::{int, json},
 };
@@ -37,7 +37,8 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
         let text = search::Text::of(new, key(new)?);
         names.push(text.names);
         message.push(text.message);
-        grams.push(text.grams);
+        let list: Vec<String> = text.grams.iter().map(i32::to_string).collect();
+        grams.push(format!("{{{}}}", list.join(",")));
         for name in authors(&new.data) {
             author.push(indexed(name));
             author_submitted.push(new.spec.submitted.0);
@@ -58,15 +59,17 @@ pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreErr
     .bind(submitted)
     .execute(&mut *write.sql)
     .await?;
-    for (((job, names), message), grams) in job.iter().zip(names).zip(message).zip(grams) {
-        sqlx::query("INSERT INTO job_text (job, names, message, grams) VALUES ($1, $2, $3, $4)")
-            .bind(job)
-            .bind(names)
-            .bind(message)
-            .bind(grams)
-            .execute(&mut *write.sql)
-            .await?;
-    }
+    // Lists within a list would have to have one length: each is a text.
+    sqlx::query(
+        "INSERT INTO job_text (job, names, message, grams) SELECT job, names, message, grams::integer[]
+         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS new (job, names, message, grams)",
+    )
+    .bind(&job)
+    .bind(names)
+    .bind(message)
+    .bind(grams)
+    .execute(&mut *write.sql)
+    .await?;
     if !author.is_empty() {
         sqlx::query(
             "INSERT INTO job_authors (author, submitted, id, job)
@@ -94,7 +97,6 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
     let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
     let (mut id, mut project, mut branch, mut kind) = (vec![], vec![], vec![], vec![]);
     let (mut submitted, mut state, mut standing) = (vec![], vec![], vec![]);
-    let mut oldest = i64::MAX;
     let mut new = BTreeSet::new();
     for job in &batch.submitted {
         if !new.insert(&job.spec.id) {
@@ -108,7 +110,6 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
         branch.push(job.data.branch().map(indexed));
         kind.push(indexed(&job.data.trigger.kind));
         submitted.push(job.spec.submitted.0);
-        oldest = oldest.min(job.spec.submitted.0);
         state.push(row.state.as_str());
         standing.push(json(row)?);
     }
@@ -136,17 +137,31 @@ async fn insert(write: &mut Write<'_>, batch: &Batch) -> Result<HashMap<JobId, i
     }
     let (keys_of_projects, counts): (Vec<i64>, Vec<i64>) = counts.into_iter().unzip();
     sqlx::query(
-        "WITH late AS (
-             UPDATE arrivals SET late = (SELECT max(submitted) FROM jobs) - $3
-             WHERE late < (SELECT max(submitted) FROM jobs) - $3)
-         UPDATE projects SET jobs = jobs + new.count FROM unnest($1::bigint[], $2::bigint[]) AS new (key, count)
+        "UPDATE projects SET jobs = jobs + new.count FROM unnest($1::bigint[], $2::bigint[]) AS new (key, count)
          WHERE projects.key = new.key",
     )
     .bind(keys_of_projects)
     .bind(counts)
-    .bind(oldest)
     .execute(&mut *write.sql)
     .await?;
+    let mut times: Vec<(i64, i64)> = batch
+        .submitted
+        .iter()
+        .map(|job| (keys[&job.spec.id], job.spec.submitted.0))
+        .collect();
+    times.sort_unstable();
+    let mut latest = i64::MIN;
+    for (at, (key, submitted)) in times.into_iter().enumerate() {
+        // What came before this batch is looked at once, beside those of the batch that came too early.
+        if at == 0 || submitted < latest {
+            sqlx::query(note_ahead!("$1", "$2"))
+                .bind(submitted)
+                .bind(key)
+                .execute(&mut *write.sql)
+                .await?;
+        }
+        latest = submitted;
+    }
     Ok(keys)
 }
 

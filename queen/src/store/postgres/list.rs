@@ -11,7 +11,7 @@ use super::{
 use crate::store::{
     Cursor, JobFilter, Page, StoreError, StoredFile, StoredJob,
     newest::Place,
-    rows::{FILE, JOB, KEYS, LATE, SUBMITTED, page_limit, stored, stored_file},
+    rows::{AHEAD, FILE, JOB, KEYS, SUBMITTED, page_limit, stored, stored_file},
     texts::{self, BLOCK, Candidates, Texts},
 };
 use shared::{JobId, JobState};
@@ -99,8 +99,13 @@ impl Texts for Asked<'_> {
         Ok(query.build_query_scalar().fetch_all(&mut *self.sql).await?)
     }
 
-    async fn late(&mut self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(LATE).fetch_one(&mut *self.sql).await?)
+    async fn ahead(&mut self, before: Option<&Cursor>, count: u32) -> Result<Vec<Place>, StoreError> {
+        let rows = sqlx::query(AHEAD)
+            .bind(before.map_or(i64::MAX, |before| before.submitted.0))
+            .bind(before.map_or("", |before| before.id.as_str()).to_owned())
+            .bind(i64::from(count));
+        let rows = rows.fetch_all(&mut *self.sql).await?;
+        rows.iter().map(Place::of).collect()
     }
 
     async fn keys(&mut self, latest: i64) -> Result<Range<i64>, StoreError> {
@@ -136,7 +141,9 @@ fn candidates_query(query: &mut QueryBuilder<Postgres>, wanted: &Wanted, keys: &
 
 /// The statement for those of the jobs with these keys that have a text, and what else is asked for.
 fn look_query(query: &mut QueryBuilder<Postgres>, filter: &JobFilter, wanted: &Wanted, keys: &[i64]) {
-    query.push("SELECT jobs.key, jobs.submitted, jobs.id FROM job_text AS t JOIN jobs ON jobs.key = t.job WHERE t.job = ANY(");
+    query.push(
+        "SELECT jobs.key, jobs.submitted, jobs.id FROM job_text AS t JOIN jobs ON jobs.key = t.job WHERE t.job = ANY(",
+    );
     query.push_bind(keys.to_vec()).push(")");
     has(query, wanted);
     if let Some(author) = &filter.author {

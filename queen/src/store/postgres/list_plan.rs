@@ -139,7 +139,10 @@ async fn walks(store: &PgStore) {
     };
     let keys: Vec<i64> = (1..400).collect();
     let look = plan(store, |query| look_query(query, &filter, &wanted, &keys)).await;
-    assert!(look.contains("job_text_pkey") && look.contains("jobs_pkey on jobs"), "{look}");
+    assert!(
+        look.contains("job_text_pkey") && look.contains("jobs_pkey on jobs"),
+        "{look}"
+    );
     for other in ["Sort", "Seq Scan on job", "jobs_by", "jobs_newest", "Backward"] {
         assert!(!look.contains(other), "{look}");
     }

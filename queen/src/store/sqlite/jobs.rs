@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     Applied, Batch, StoreError, Submitted,
-    rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, sealed},
+    rows::{authors, file_state, job_twice, last_rows, lease_state, no_row, note_ahead, sealed},
     stream::Stream,
 };
 use scheduler::{FileRow, JobRow, LeaseRow, Record};
@@ -68,13 +68,13 @@ async fn insert(write: &mut Write<'_>, job: &Submitted, row: &JobRow) -> Result<
         Some(database) if database.is_unique_violation() => job_twice(id),
         _ => error.into(),
     })?;
-    sqlx::query(
-        "UPDATE projects SET jobs = jobs + 1 WHERE key = ?;
-         UPDATE arrivals SET late = (SELECT max(submitted) FROM jobs) - ?2
-         WHERE late < (SELECT max(submitted) FROM jobs) - ?2",
-    )
+    sqlx::query(concat!(
+        "UPDATE projects SET jobs = jobs + 1 WHERE key = $1; ",
+        note_ahead!("$2", "$3")
+    ))
     .bind(project)
     .bind(job.spec.submitted.0)
+    .bind(key)
     .execute(&mut *write.sql)
     .await?;
     sqlx::query("INSERT INTO job_data (job, digest, message, spec, data, sealed) VALUES (?, ?, ?, ?, ?, ?)")

@@ -8,7 +8,7 @@ use super::{search, value::json};
 use crate::store::{
     Cursor, JobFilter, Page, StoreError, StoredFile, StoredJob,
     newest::Place,
-    rows::{FILE, JOB, KEYS, LATE, SUBMITTED, page_limit, stored, stored_file},
+    rows::{AHEAD, FILE, JOB, KEYS, SUBMITTED, page_limit, stored, stored_file},
     texts::{self, Candidates, SPAN, Texts},
 };
 use shared::{JobId, JobState};
@@ -96,8 +96,13 @@ impl Texts for Asked<'_> {
         Ok(found.fetch_all(self.readers).await?)
     }
 
-    async fn late(&mut self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(LATE).fetch_one(self.readers).await?)
+    async fn ahead(&mut self, before: Option<&Cursor>, count: u32) -> Result<Vec<Place>, StoreError> {
+        let rows = sqlx::query(AHEAD)
+            .bind(before.map_or(i64::MAX, |before| before.submitted.0))
+            .bind(before.map_or("", |before| before.id.as_str()).to_owned())
+            .bind(i64::from(count));
+        let rows = rows.fetch_all(self.readers).await?;
+        rows.iter().map(Place::of).collect()
     }
 
     async fn keys(&mut self, latest: i64) -> Result<Range<i64>, StoreError> {

@@ -1,27 +1,25 @@
-//! What finished jobs hold, and its removal, oldest first.
-//!
-//! Owns the table `endings` and the sizes of steps. Each step is one short transaction, so that the queue of writes moves
-//! on in between; a log or a job that was begun is marked in the first step and is ended even if the queen was killed
-//! before. Which limits there are is the business of whoever calls.
+//! What finished jobs hold, weighed when they end, and its removal in short transactions, so that the queue of writes moves
+//! on in between; and the file, made smaller. Read next: the store's own `retention`, which does the steps.
 
-use super::{
-    session::Writer,
-    value::{get, get_uint, int},
-    write::Write,
+use super::{session::Writer, write::Write};
+use crate::store::{
+    Holdings, Oldest, Removed, StoreError,
+    retention::{self, HOLDINGS, Words},
+    rows::ended,
 };
-use crate::store::{Holdings, Oldest, Removed, StoreError, rows::ended};
 use scheduler::Record;
 use shared::Timestamp;
 use sqlx::{Row, sqlite::SqliteConnection, sqlite::SqlitePool};
 
-/// Rows that one step removes, about: some milliseconds of work.
-const STEP: u64 = 1_000;
 /// Free pages that stay in the database for what comes next; giving them back would only make it grow again.
 const SPARE_PAGES: i64 = 500;
 /// Pages that are given back at once: each may have to be moved first.
 const COMPACT_PAGES: i64 = 500;
-/// Lives of one drone that are remembered: an earlier one that still spoke would have been away for as many restarts.
-const LIVES: i64 = 100;
+
+const WORDS: Words = Words {
+    begun: "SELECT job, log, rest FROM endings WHERE going = 1 LIMIT 1",
+    text: "DELETE FROM job_text WHERE rowid = $1",
+};
 
 /// Notes what the jobs hold that `records` say have ended.
 pub async fn weigh_ended(write: &mut Write<'_>, records: &[Record]) -> Result<(), StoreError> {
@@ -48,209 +46,26 @@ pub async fn weigh_ended(write: &mut Write<'_>, records: &[Record]) -> Result<()
 
 /// See [`Store::holdings`](crate::store::Store::holdings).
 pub async fn holdings(readers: &SqlitePool) -> Result<Holdings, StoreError> {
-    let row = sqlx::query(
-        "SELECT count(*) AS jobs, coalesce(sum(log), 0) AS log, coalesce(sum(rest), 0) AS rest, min(at) AS oldest_job,
-                (SELECT min(at) FROM endings WHERE log > 0) AS oldest_log,
-                (SELECT min(last) FROM durations) AS oldest_learned
-         FROM endings",
-    )
-    .fetch_one(readers)
-    .await?;
-    let time = |column| Ok::<_, StoreError>(get::<Option<i64>>(&row, column)?.map(Timestamp));
-    Ok(Holdings {
-        jobs: get_uint(&row, "jobs")?,
-        log_bytes: get_uint(&row, "log")?,
-        rest_bytes: get_uint(&row, "rest")?,
-        oldest_log: time("oldest_log")?,
-        oldest_job: time("oldest_job")?,
-        oldest_learned: time("oldest_learned")?,
-    })
-}
-
-/// A finished job that is to lose something.
-struct Due {
-    job: i64,
-    log: u64,
-    rest: u64,
+    retention::holdings(&sqlx::query(HOLDINGS).fetch_one(readers).await?)
 }
 
 /// See [`Store::remove_logs`](crate::store::Store::remove_logs).
 pub async fn remove_logs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
     writer
-        .transact(async |sql| {
-            let mut step = Step::default();
-            while step.has_room() {
-                let due = next_due(
-                    sql,
-                    "SELECT job, log, rest FROM endings WHERE log > 0 AND log_removed IS NOT NULL LIMIT 1",
-                    "SELECT job, log, rest, at FROM endings WHERE log > 0 ORDER BY at, job LIMIT 1",
-                    which,
-                    step.removed.bytes,
-                );
-                let Some(due) = due.await? else {
-                    return Ok(step.removed);
-                };
-                sqlx::query("UPDATE endings SET log_removed = coalesce(log_removed, ?) WHERE job = ?")
-                    .bind(now.0)
-                    .bind(due.job)
-                    .execute(&mut *sql)
-                    .await?;
-                if step.clear_log(sql, due.job).await? {
-                    sqlx::query("UPDATE endings SET log = 0 WHERE job = ?")
-                        .bind(due.job)
-                        .execute(&mut *sql)
-                        .await?;
-                    step.removed.jobs += 1;
-                    step.removed.bytes += due.log;
-                }
-            }
-            step.removed.more = true;
-            Ok(step.removed)
-        })
+        .transact(async |sql| retention::remove_logs(sql, which, now).await)
         .await
 }
 
 /// See [`Store::remove_jobs`](crate::store::Store::remove_jobs).
 pub async fn remove_jobs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
     writer
-        .transact(async |sql| {
-            let mut step = Step::default();
-            while step.has_room() {
-                let due = next_due(
-                    sql,
-                    "SELECT job, log, rest FROM endings WHERE going = 1 LIMIT 1",
-                    "SELECT job, log, rest, at FROM endings ORDER BY at, job LIMIT 1",
-                    which,
-                    step.removed.bytes,
-                );
-                let Some(due) = due.await? else {
-                    return Ok(step.removed);
-                };
-                sqlx::query("UPDATE endings SET going = 1, log_removed = coalesce(log_removed, ?) WHERE job = ?")
-                    .bind(now.0)
-                    .bind(due.job)
-                    .execute(&mut *sql)
-                    .await?;
-                if step.clear_log(sql, due.job).await? && step.clear_rest(sql, due.job).await? {
-                    step.removed.jobs += 1;
-                    step.removed.bytes += due.log + due.rest;
-                }
-            }
-            step.removed.more = true;
-            Ok(step.removed)
-        })
+        .transact(async |sql| retention::remove_jobs(sql, &WORDS, which, now).await)
         .await
-}
-
-/// What was begun before, else the oldest if it is due.
-async fn next_due(
-    sql: &mut SqliteConnection,
-    begun: &'static str,
-    oldest: &'static str,
-    which: Oldest,
-    freed: u64,
-) -> Result<Option<Due>, StoreError> {
-    let mut row = sqlx::query(begun).fetch_optional(&mut *sql).await?;
-    if row.is_none() {
-        let found = sqlx::query(oldest).fetch_optional(&mut *sql).await?;
-        if let Some(found) = found
-            && (freed < which.bytes || get::<i64>(&found, "at")? < which.before.0)
-        {
-            row = Some(found);
-        }
-    }
-    row.map(|row| {
-        Ok(Due {
-            job: get(&row, "job")?,
-            log: get_uint(&row, "log")?,
-            rest: get_uint(&row, "rest")?,
-        })
-    })
-    .transpose()
-}
-
-/// What one transaction has done so far.
-#[derive(Default)]
-struct Step {
-    rows: u64,
-    removed: Removed,
-}
-
-impl Step {
-    fn has_room(&self) -> bool {
-        self.rows < STEP
-    }
-
-    /// Removes events and cases of a job as far as the step has room; true if none are left.
-    async fn clear_log(&mut self, sql: &mut SqliteConnection, job: i64) -> Result<bool, StoreError> {
-        for some in [
-            "DELETE FROM events WHERE key IN (SELECT key FROM events WHERE job = ? LIMIT ?)",
-            "DELETE FROM cases WHERE key IN (SELECT key FROM cases WHERE job = ? LIMIT ?)",
-        ] {
-            if !self.clear(sql, some, job).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Removes everything else of a job whose log is gone; true if nothing is left of it.
-    async fn clear_rest(&mut self, sql: &mut SqliteConnection, job: i64) -> Result<bool, StoreError> {
-        for some in [
-            "DELETE FROM results WHERE key IN (SELECT key FROM results WHERE job = ? LIMIT ?)",
-            "DELETE FROM files WHERE job = ?1 AND idx IN (SELECT idx FROM files WHERE job = ?1 LIMIT ?2)",
-        ] {
-            if !self.clear(sql, some, job).await? {
-                return Ok(false);
-            }
-        }
-        for rest in [
-            "DELETE FROM leases WHERE job = ?",
-            "DELETE FROM job_authors WHERE job = ?",
-            "DELETE FROM job_text WHERE rowid = ?",
-            "DELETE FROM job_data WHERE job = ?",
-            "DELETE FROM streams WHERE job = ?",
-            "DELETE FROM endings WHERE job = ?",
-            "DELETE FROM jobs WHERE key = ?",
-        ] {
-            self.rows += sqlx::query(rest).bind(job).execute(&mut *sql).await?.rows_affected();
-        }
-        Ok(true)
-    }
-
-    async fn clear(&mut self, sql: &mut SqliteConnection, some: &'static str, job: i64) -> Result<bool, StoreError> {
-        let room = STEP.saturating_sub(self.rows);
-        let done = sqlx::query(some).bind(job).bind(int(room)?).execute(&mut *sql).await?;
-        self.rows += done.rows_affected();
-        Ok(done.rows_affected() < room)
-    }
 }
 
 /// See [`Store::forget`](crate::store::Store::forget).
 pub async fn forget(writer: &Writer, before: Timestamp) -> Result<u64, StoreError> {
-    writer
-        .transact(async |sql| {
-            sqlx::query(
-                "DELETE FROM drone_lives WHERE key IN (
-                 SELECT key FROM (
-                     SELECT key, row_number() OVER (PARTITION BY drone ORDER BY key DESC) AS place FROM drone_lives)
-                 WHERE place > ? LIMIT ?)",
-            )
-            .bind(LIVES)
-            .bind(int(STEP)?)
-            .execute(&mut *sql)
-            .await?;
-            let done = sqlx::query(
-                "DELETE FROM durations WHERE (project, path) IN (
-                 SELECT project, path FROM durations WHERE last < ? ORDER BY last LIMIT ?)",
-            )
-            .bind(before.0)
-            .bind(int(STEP)?)
-            .execute(&mut *sql)
-            .await?;
-            Ok(done.rows_affected())
-        })
-        .await
+    writer.transact(async |sql| retention::forget(sql, before).await).await
 }
 
 /// See [`Store::compact`](crate::store::Store::compact). Does nothing in a database that was made before there was
