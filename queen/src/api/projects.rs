@@ -173,7 +173,11 @@ async fn trend(context: &Context, name: &Project, query: BelowQuery) -> Answer<J
         JobState::Errored,
         JobState::Cancelled,
     ];
-    let mut jobs = context.store.jobs(&ended(name, query.branch, &states, limit)).await?;
+    let mut jobs = context
+        .store
+        .jobs(&ended(name, query.branch, &states, limit))
+        .await?
+        .jobs;
     jobs.reverse();
     let ids: Vec<_> = jobs.iter().map(|job| job.row.id.clone()).collect();
     let flaky = context.store.flaky(&ids).await?;
@@ -199,7 +203,7 @@ async fn picture(context: &Context, name: &Project, branch: Option<String>) -> A
         .as_deref()
         .map_or_else(|| name.to_string(), |branch| format!("{name} {branch}"));
     let states = [JobState::Passed, JobState::Failed, JobState::Errored];
-    let newest = context.store.jobs(&ended(name, branch, &states, 1)).await?;
+    let newest = context.store.jobs(&ended(name, branch, &states, 1)).await?.jobs;
     let svg = badge::svg(newest.first().map(|job| job.row.state), &of);
     Ok((
         [
