@@ -39,7 +39,7 @@ pub async fn measure(store: &dyn Store, jobs: usize, events: usize) -> Done<()> 
     for (name, filter) in filters()? {
         let (found, middle, worst) = pages(store, jobs, filter).await?;
         println!(
-            "  page    {name:<30} {found:>3} jobs  median {:>6.2} ms  worst {:>6.2} ms",
+            "  page    {name:<30} {found:>4} jobs  median {:>6.2} ms  worst {:>6.2} ms",
             ms(middle),
             ms(worst)
         );
@@ -53,11 +53,11 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// The first page, one in the middle, one near the end and the last one. Answers with the jobs of the first, the
-/// median and the worst.
-async fn pages(store: &dyn Store, jobs: usize, mut filter: JobFilter) -> Done<(usize, Duration, Duration)> {
+/// The first page, one in the middle, one near the end and the last one. Answers with the jobs of the first, with a plus if
+/// it ended early, the median and the worst.
+async fn pages(store: &dyn Store, jobs: usize, mut filter: JobFilter) -> Done<(String, Duration, Duration)> {
     let mut all = Vec::new();
-    let mut first = 0;
+    let mut first = String::new();
     for before in [None, Some(jobs / 2), Some(jobs / 50), Some(jobs / 2_000)] {
         let cursor = |n: usize| Ok::<_, std::num::TryFromIntError>(Timestamp(i64::try_from(n)?));
         filter.before = match before {
@@ -69,7 +69,9 @@ async fn pages(store: &dyn Store, jobs: usize, mut filter: JobFilter) -> Done<(u
         };
         let warm = store.jobs(&filter).await?;
         if before.is_none() {
-            first = warm.jobs.len();
+            let count = warm.jobs.len();
+            let early = warm.next.is_some() && count < filter.limit as usize;
+            first = format!("{count}{}", if early { "+" } else { "" });
         }
         for _ in 0..RUNS {
             let watch = Stopwatch::start();
