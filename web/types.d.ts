@@ -56,7 +56,8 @@ export interface Slot {
   job: string;
   path: string;
   num: number;
-  since?: number | null;
+  attempt: number;
+  since: number | null;
 }
 
 export interface Drone {
@@ -114,6 +115,9 @@ export interface Project {
   last_state: JobState | null;
   last_submitted: number | null;
   files?: FileHistory[];
+  /** The first of each kind, 50 at most. */
+  slowest?: FileHistory[];
+  flaky?: FileHistory[];
 }
 
 /** One job of a project's trend, oldest first. */

@@ -71,7 +71,7 @@ export const api = {
   drain: (id, on) => call('POST', `/drones/${part(id)}/drain`, { on }),
   queue: () => call('GET', '/queue'),
   projects: () => call('GET', '/projects'),
-  project: (name) => call('GET', projectAt(name)),
+  project: (name, filter = {}) => call('GET', `${projectAt(name)}${query(filter)}`),
   trend: (name, filter = {}) => call('GET', `${projectAt(name)}/trend${query(filter)}`),
   history: (name, path) => call('GET', `${projectAt(name)}/history${query({ path })}`),
 };

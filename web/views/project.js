@@ -11,6 +11,8 @@ import { FINAL } from '../lib/states.js';
 import { columns, summary } from '../lib/trend.js';
 
 const TREND = 200;
+/** Files of a kind that the queen tells without being asked for all. */
+const MOST = 50;
 /** Rows of a table of files before one asks for all, and then. */
 const FEW = 20;
 const MANY = 1000;
@@ -19,10 +21,13 @@ export function Project({ ctx, place }) {
   const { name } = place.params;
   const { branch = '', file } = place.query;
   const now = useNow(10_000);
+  // All files of a big project are much to load: only who looks for one needs them.
+  const [whole, setWhole] = useState(false);
   const { data, error, reload } = useLoad(async () => {
-    const [project, jobs] = await Promise.all([ctx.api.project(name), ctx.api.jobs({ project: name, branch, limit: 15 })]);
+    const wanted = whole || file ? {} : { files: 'false' };
+    const [project, jobs] = await Promise.all([ctx.api.project(name, wanted), ctx.api.jobs({ project: name, branch, limit: 15 })]);
     return { project, jobs: jobs.jobs };
-  }, [name, branch]);
+  }, [name, branch, whole || Boolean(file)]);
   const refresh = useThrottled(reload, 2000);
   usePage(name, data?.project.last_state ?? undefined);
   useLists(ctx, (message) => message.type === 'jobs:changed' && message.args[0]?.project === name && refresh(), refresh);
@@ -30,12 +35,11 @@ export function Project({ ctx, place }) {
   const crumbs = html`<p class="crumbs"><a href="/projects">Projects</a> / ${here}</p>`;
   if (error && !data) return html`${crumbs}<h1>${name}</h1><${Failed} error=${error} retry=${reload} />`;
   if (!data) return html`${crumbs}<h1>${name}</h1><${Skeleton} rows="10" />`;
-  const files = data.project.files ?? [];
+  const { files, slowest = [], flaky = [] } = data.project;
   if (file) {
-    const known = files.find((one) => one.path === file);
+    const known = files?.find((one) => one.path === file);
     return html`${crumbs}<${FileHistory} ctx=${ctx} project=${name} path=${file} known=${known} now=${now} />`;
   }
-  const shaky = files.filter((one) => one.flaky > 0).sort((a, b) => b.flaky / b.runs - a.flaky / a.runs);
   const newest = data.jobs[0];
   return html`${crumbs}
     <div class="title">
@@ -45,7 +49,9 @@ export function Project({ ctx, place }) {
         <a class="button" href=${address('/jobs', { project: name })}>All its jobs</a>
       </div>
     </div>
-    <p class="facts num">${plural(data.project.jobs, 'job')} · ${plural(files.length, 'file')} known · ${number(shaky.length)} flaky</p>
+    <p class="facts num">
+      ${plural(data.project.jobs, 'job')}${files && ` · ${plural(files.length, 'file')}`} · ${number(flaky.length)}${flaky.length >= MOST && '+'} flaky
+    </p>
     <${Branch} ctx=${ctx} name=${name} branch=${branch} />
     <${Trend} ctx=${ctx} name=${name} branch=${branch} />
     <section>
@@ -56,8 +62,9 @@ export function Project({ ctx, place }) {
           : html`<p class="faint">None on this branch.</p>`
       }
     </section>
-    <${Files} title="Flaky files" name=${name} files=${shaky} now=${now} none="No file was flaky." />
-    <${Files} title="Slowest files" name=${name} files=${files} now=${now} none="No file has run yet." />
+    <${Files} title="Flaky files" name=${name} files=${flaky} now=${now} none="No file was flaky." />
+    <${Files} title="Slowest files" name=${name} files=${files ?? slowest} now=${now} none="No file has run yet."
+      more=${!files && slowest.length >= MOST && (() => setWhole(true))} />
     <${Badge} name=${name} branch=${branch} />
     <${Settings} job=${newest} />`;
 }
@@ -133,18 +140,26 @@ function Past({ ctx, jobs }) {
   </section>`;
 }
 
-function Files({ title, name, files, now, none }) {
+/** A table of files; `more()` asks for those that are not told yet. */
+function Files({ title, name, files, now, none, more }) {
   const [text, setText] = useState('');
   const [all, setAll] = useState(false);
   const wanted = text.toLowerCase();
   const found = wanted ? files.filter((file) => file.path.toLowerCase().includes(wanted)) : files;
   const shown = found.slice(0, all || wanted ? MANY : FEW);
+  const find = (event) => {
+    if (more) more();
+    setText(event.target.value.trim());
+  };
+  const showAll = () => {
+    if (more) more();
+    setAll(true);
+  };
   return html`<section>
-    <div class="title"><h2>${title} ${files.length > 0 && html`<span class="faint num">${number(files.length)}</span>`}</h2>
+    <div class="title"><h2>${title} ${files.length > 0 && html`<span class="faint num">${number(files.length)}${more && '+'}</span>`}</h2>
       ${
         files.length > FEW &&
-        html`<input type="search" aria-label=${`Find in ${title.toLowerCase()}`} placeholder="Find a file" value=${text}
-          onInput=${(event) => setText(event.target.value.trim())} />`
+        html`<input type="search" aria-label=${`Find in ${title.toLowerCase()}`} placeholder="Find a file" value=${text} onInput=${find} />`
       }
     </div>
     ${
@@ -154,23 +169,25 @@ function Files({ title, name, files, now, none }) {
             <th>File</th><th class="right">Usual time</th><th class="right">Runs</th>
             <th class="right">Failed</th><th class="right">Flaky</th><th>Last</th>
           </tr></thead>
-          <tbody>${shown.map(
-            (file) => html`<tr key=${file.path}>
-              <td class="mono"><a href=${address(projectPath(name), { file: file.path })}>${file.path}</a></td>
-              <td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
-              <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td>
-              <td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td>
-              <td>${file.failed && html`<${State} of="failed" bare /> `}<${Ago} at=${file.last} now=${now} /></td>
-            </tr>`,
-          )}</tbody></table>`
+          <tbody>${shown.map((file) => html`<${FileRow} key=${file.path} name=${name} file=${file} now=${now} />`)}</tbody></table>`
     }
     ${
       found.length > shown.length &&
       (all || wanted
         ? html`<p class="faint">The first ${number(shown.length)} of ${number(found.length)}.</p>`
-        : html`<p class="more"><button onClick=${() => setAll(true)}>Show all ${number(found.length)}</button></p>`)
+        : html`<p class="more"><button onClick=${showAll}>${more ? 'Show all' : `Show all ${number(found.length)}`}</button></p>`)
     }
   </section>`;
+}
+
+function FileRow({ name, file, now }) {
+  return html`<tr>
+    <td class="mono"><a href=${address(projectPath(name), { file: file.path })}>${file.path}</a></td>
+    <td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
+    <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td>
+    <td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td>
+    <td>${file.failed && html`<${State} of="failed" bare /> `}<${Ago} at=${file.last} now=${now} /></td>
+  </tr>`;
 }
 
 function Badge({ name, branch }) {
