@@ -1,5 +1,5 @@
 # `make test` is what CI runs. Everything here works from a fresh clone.
-.PHONY: help setup build release test quick fmt lint worlds web e2e readme fuzz bench chaos vendor
+.PHONY: help setup build release test quick fmt lint worlds web e2e screenshots readme fuzz bench chaos vendor
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -33,6 +33,9 @@ web: ## tests of the dashboard's logic
 
 e2e: ## the dashboard in a real browser, against real programs
 	@scripts/test e2e
+
+screenshots: setup ## pictures of every view of the dashboard, in target/screenshots/all
+	@scripts/screenshots
 
 readme: ## the commands of the README
 	@scripts/test readme

@@ -50,7 +50,8 @@ export function Project({ ctx, place }) {
       </div>
     </div>
     <p class="facts num">
-      ${plural(data.project.jobs, 'job')}${files && ` · ${plural(files.length, 'file')}`} · ${number(flaky.length)}${flaky.length >= MOST && '+'} flaky
+      ${plural(data.project.jobs, 'job')}${files && ` · ${plural(files.length, 'file')}`}
+      ${' '}· ${number(flaky.length)}${flaky.length >= MOST && '+'} flaky
     </p>
     <${Branch} ctx=${ctx} name=${name} branch=${branch} />
     <${Trend} ctx=${ctx} name=${name} branch=${branch} />
