@@ -151,7 +151,10 @@ function App() {
     ctx.go = start((next) => page.moved(next));
     whoAmI().then(() => ctx.may('read') && listen());
     // Whoever could not be asked at first is asked when there is a connection.
-    const stop = live.watch((state) => state === 'open' && !ctx.session && whoAmI());
+    // And a connection that was refused may have been so because the session has ended.
+    const stop = live.watch((state) => {
+      if (state === 'open' ? !ctx.session : state === 'waiting' && ctx.session?.signed_in) whoAmI();
+    });
     const online = () => live.retry();
     addEventListener('online', online);
     return () => {

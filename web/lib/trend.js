@@ -24,6 +24,18 @@ export function columns(jobs, span = 10) {
   };
 }
 
+/**
+ * The hour before `now`, minute by minute, whatever of it is known: what was told may be some minutes old.
+ * @param {[number, number][]} minutes each minute's start in milliseconds, and files that ended in it
+ * @param {number} now
+ * @returns {[number, number][]}
+ */
+export function lastHour(minutes, now) {
+  const known = new Map(minutes.map(([start, files]) => [Math.floor(start / 60_000), files]));
+  const last = Math.floor(now / 60_000);
+  return Array.from({ length: 60 }, (_, i) => [(last - 59 + i) * 60_000, known.get(last - 59 + i) ?? 0]);
+}
+
 /** How the newest compares with those before: `{ median, newest, share }`, milliseconds and percent; null if unknown. */
 export function summary(jobs) {
   const { jobs: ended, share } = columns(jobs);

@@ -4,7 +4,7 @@ import { above, emptyJobList, inSight, withNewest, withOlder } from '../lib/job-
 import { jobOf } from '../lib/new-job.js';
 import { rank } from '../lib/search.js';
 import { STATES, wordOf } from '../lib/states.js';
-import { columns, summary } from '../lib/trend.js';
+import { columns, lastHour, summary } from '../lib/trend.js';
 
 /** Jobs by their times; the id tells the time. */
 const jobs = (...times) => times.map((at) => /** @type {any} */ ({ id: `j${at}`, submitted: at, state: 'passed' }));
@@ -100,6 +100,19 @@ describe('a trend', () => {
     });
     assert.deepEqual(summary([]), { median: null, newest: null, share: null });
     assert.deepEqual(summary([job('errored', null)]), { median: null, newest: null, share: 0 });
+  });
+});
+
+describe('the last hour', () => {
+  it('moves on by itself', () => {
+    const at = (minute) => minute * 60_000;
+    const told = Array.from({ length: 60 }, (_, i) => /** @type {[number, number]} */ ([at(100 + i), i]));
+    assert.deepEqual(lastHour(told, at(159) + 59_999), told);
+    const later = lastHour(told, at(162));
+    assert.deepEqual(
+      [later.length, later[0], later[56], later[57], later[59]],
+      [60, [at(103), 3], [at(159), 59], [at(160), 0], [at(162), 0]],
+    );
   });
 });
 

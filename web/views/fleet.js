@@ -8,6 +8,7 @@ import { Ago, Counts, causeOf, Failed, JobName, JobRow, Progress, Skeleton, Stat
 import { Spark } from '../components/spark.js';
 import { clock, duration, moment, number, plural } from '../lib/format.js';
 import { address } from '../lib/router.js';
+import { lastHour } from '../lib/trend.js';
 
 /** Rows of each kind that are shown; the rest is a link away. */
 const RUNNING = 30;
@@ -70,7 +71,7 @@ export function Fleet({ ctx }) {
       <h1 class="sum num">
         ${number(sums.running)} running · ${number(sums.waiting)} waiting · ${number(busy)} of ${plural(slots, 'slot')} busy
       </h1>
-      ${data.fleet && html`<${Spark} minutes=${data.fleet.throughput} />`}
+      ${data.fleet && html`<${Spark} minutes=${lastHour(data.fleet.throughput, now)} />`}
     </div>
     ${here.length === 0 && html`<${NoDrone} away=${drones.length} waiting=${sums.waiting} />`}
     <${Running} jobs=${running} all=${sums.running} ends=${data.ends} now=${now} />

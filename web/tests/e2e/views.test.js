@@ -328,6 +328,7 @@ step('with tokens: who may what, and nothing of a token in the page', async () =
   try {
     const read = await guarded.token('read', 'a reader');
     const trigger = await guarded.token('trigger');
+    const admin = await guarded.token('admin');
     const drone = await guarded.token('drone');
     await guarded.queen({ QUEEN_REQUIRE_TOKEN: 'true' });
     guarded.program('drone', ['start', '--queen', guarded.url, '--name', 'd', '--capacity', '1', '--data', guarded.path('d')], {
@@ -369,6 +370,14 @@ step('with tokens: who may what, and nothing of a token in the page', async () =
     await visitor.locator('[name=url]').fill('/nowhere');
     await visitor.getByRole('button', { name: 'Submit' }).click();
     await sees('h1', 'errored', visitor);
+    // A token that is revoked ends the session, also in a page that is open.
+    const gone = await fetch(`${guarded.url}/api/v1/tokens/${trigger.id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${admin.token}` },
+    });
+    assert.equal(gone.status, 204);
+    await visitor.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Jobs' }).click();
+    await visitor.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.deepEqual(visitor.problems, []);
   } catch (error) {
     await visitor?.screenshot({ path: join(screenshots, 'failed-tokens.png') }).catch(() => {});
