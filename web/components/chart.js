@@ -71,8 +71,13 @@ function options({ width, jobs, colour, label, values, range, hooks, pick }) {
   };
   // A number of the axis is a job; its label is when that was.
   const day = (job) => new Date(job.submitted).toLocaleDateString([], { month: 'short', day: 'numeric' });
-  const same = jobs.length > 1 && day(jobs[0]) === day(jobs[jobs.length - 1]);
-  const when = (i) => (Number.isInteger(i) && jobs[i] ? (same ? clock(jobs[i].submitted) : day(jobs[i])) : '');
+  // A day is named once; after that, the time of day tells more.
+  const when = (i, at, marks) => {
+    const job = jobs[i];
+    if (!job) return '';
+    const before = jobs[marks[at - 1]];
+    return before && day(before) === day(job) ? clock(job.submitted) : day(job);
+  };
   return {
     width,
     height: HEIGHT,

@@ -11,8 +11,8 @@ import { address } from '../lib/router.js';
 import { lastHour } from '../lib/trend.js';
 
 /** Rows of each kind that are shown; the rest is a link away. */
-const RUNNING = 30;
-const WAITING = 30;
+const RUNNING = 20;
+const WAITING = 10;
 const RECENT = 10;
 /** Jobs whose expected end is asked for: it is known of one job at a time. */
 const ENDS = 12;
@@ -93,7 +93,8 @@ export function Fleet({ ctx }) {
 function End({ at, now, started }) {
   if (!at) return started == null ? '' : `for ${duration(now - started)}`;
   const left = at - now;
-  const words = left > 1000 ? `ends about ${clock(at)}, in ${duration(left)}` : 'ends any moment';
+  const late = left > -30_000 ? 'ends any moment' : `should have ended at ${clock(at)}`;
+  const words = left > 1000 ? `ends about ${clock(at)}, in ${duration(left)}` : late;
   return html`<time dateTime=${new Date(at).toISOString()} title=${moment(at)}>${words}</time>`;
 }
 

@@ -55,7 +55,7 @@ def main():
         for n in range(args.jobs):
             add_job(base, chance, first + n, names, keys, args.now - (args.jobs - n) * 180_000)
         for name in names:
-            base.execute("UPDATE projects SET jobs = (SELECT count(*) FROM jobs WHERE project = key) WHERE key = ?", (keys[name],))
+            base.execute("UPDATE projects SET jobs = (SELECT count(*) FROM jobs WHERE project = projects.key) WHERE key = ?", (keys[name],))
         add_files(base, chance, keys[names[0]], first + args.jobs - 1, args)
     base.close()
 
@@ -125,6 +125,11 @@ def add_files(base, chance, project, job, args):
             "INSERT OR REPLACE INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)"
             " VALUES (?, ?, ?, 1, ?, 'host', ?, ?, ?, ?)",
             (job, project, path, n + 1, at, outcome, mean, json.dumps(result)),
+        )
+        base.execute(
+            "INSERT INTO throughput VALUES (?1 % 1440, ?1, 1) ON CONFLICT (place) DO UPDATE SET"
+            " files = CASE WHEN minute = ?1 THEN files + 1 ELSE 1 END, minute = ?1",
+            (at // 60_000,),
         )
 
 
