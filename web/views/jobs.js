@@ -215,7 +215,8 @@ function Rows({ ctx, list, older, shift, own }) {
   };
   useLayoutEffect(take);
   const step = (by) => {
-    const active = document.activeElement?.closest?.('[data-row]')?.getAttribute('data-row');
+    // One who is quicker than the drawing goes on from where the focus is about to be.
+    const active = focus.current ? cursor.current : document.activeElement?.closest?.('[data-row]')?.getAttribute('data-row');
     const at = active == null ? -1 : above(list, active);
     const to = Math.max(0, Math.min(jobs.length - 1, at < 0 ? first : at + by));
     cursor.current = jobs[to].id;
