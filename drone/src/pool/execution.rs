@@ -54,21 +54,29 @@ pub struct Execution {
     shared: Arc<Shared>,
     id: u64,
     replies: mpsc::Receiver<Reply>,
+    /// The worker that it was given to at once, until that is told.
+    placed: Option<(u32, i32)>,
     /// Runs while no worker has the payload.
     patience: Option<Pin<Box<Sleep>>>,
     result: Option<Result<Answer, Error>>,
 }
 
 impl Execution {
-    pub(super) fn new(shared: Arc<Shared>, id: u64, replies: mpsc::Receiver<Reply>, is_taken: bool) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: u64,
+        replies: mpsc::Receiver<Reply>,
+        placed: Option<(u32, i32)>,
+    ) -> Self {
         let mut execution = Self {
             shared,
             id,
             replies,
+            placed,
             patience: None,
             result: None,
         };
-        if !is_taken {
+        if placed.is_none() {
             execution.wait_anew();
         }
         execution
@@ -81,6 +89,9 @@ impl Execution {
 
     /// What happens next; nothing when the payload is done, see [`Self::end`]. Cancel-safe.
     pub async fn next(&mut self) -> Option<Progress> {
+        if let Some((seat, pid)) = self.placed.take() {
+            return Some(Progress::Began { seat, pid });
+        }
         while self.result.is_none() {
             let reply = tokio::select! {
                 biased;

@@ -81,8 +81,8 @@ impl Pool {
             _ => {}
         }
         let (reply, replies) = mpsc::channel(execution::REPLIES);
-        let (id, is_taken) = self.shared.submit(payload, limit, reply)?;
-        Ok(Execution::new(Arc::clone(&self.shared), id, replies, is_taken))
+        let (id, placed) = self.shared.submit(payload, limit, reply)?;
+        Ok(Execution::new(Arc::clone(&self.shared), id, replies, placed))
     }
 
     /// Where each worker stands.

@@ -26,6 +26,8 @@ pub(super) struct Work {
     pub limit: Option<Duration>,
     /// How often workers have given it back.
     pub returns: u32,
+    /// Its caller knows which worker has it.
+    pub is_placed: bool,
     pub reply: mpsc::Sender<Reply>,
 }
 
@@ -41,11 +43,18 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Waiting {
     queue: VecDeque<Work>,
-    free: Vec<(u32, oneshot::Sender<Work>)>,
+    free: Vec<Free>,
     seats: BTreeMap<u32, Status>,
     last_id: u64,
     last_seat: u32,
     destroyed: bool,
+}
+
+/// A worker without a payload.
+struct Free {
+    seat: u32,
+    pid: i32,
+    offer: oneshot::Sender<Work>,
 }
 
 /// Where a seat stands, and why it has no worker.
@@ -81,13 +90,13 @@ impl Shared {
         });
     }
 
-    /// Gives a new payload to a free worker, or lets it wait. True: a worker has it.
+    /// Gives a new payload to a free worker, and answers with its seat and pid as well, or lets it wait.
     pub fn submit(
         &self,
         payload: Payload,
         limit: Option<Duration>,
         reply: mpsc::Sender<Reply>,
-    ) -> Result<(u64, bool), Error> {
+    ) -> Result<(u64, Option<(u32, i32)>), Error> {
         let most = self.options.queue_size;
         let mut state = self.lock();
         if state.destroyed {
@@ -100,11 +109,14 @@ impl Shared {
             payload,
             limit,
             returns: 0,
+            is_placed: true,
             reply,
         };
-        let Some(work) = state.hand_over(work) else {
-            return Ok((id, true));
+        let mut work = match state.hand_over(work) {
+            Ok(place) => return Ok((id, Some(place))),
+            Err(work) => work,
         };
+        work.is_placed = false;
         if state.queue.len() >= most {
             drop(state);
             self.tell(0, None, Kind::QueueSize, format!("{most} payloads wait"));
@@ -113,12 +125,12 @@ impl Shared {
         state.queue.push_back(work);
         drop(state);
         self.arrived.notify_waiters();
-        Ok((id, false))
+        Ok((id, None))
     }
 
     /// A worker has not run what it was given: the payload goes before all others. Its caller waits again, if there
     /// still is one.
-    pub async fn give_back(&self, work: Work) {
+    pub async fn give_back(&self, mut work: Work) {
         if work.reply.send(Reply::Back).await.is_err() {
             return;
         }
@@ -127,7 +139,8 @@ impl Shared {
             // Dropped, it tells its caller.
             return;
         }
-        if let Some(work) = state.hand_over(work) {
+        work.is_placed = false;
+        if let Err(work) = state.hand_over(work) {
             state.queue.push_front(work);
             drop(state);
             self.arrived.notify_waiters();
@@ -143,8 +156,8 @@ impl Shared {
             }
         }
         let (offer, taken) = oneshot::channel();
-        state.free.retain(|(other, _)| *other != seat);
-        state.free.push((seat, offer));
+        state.free.retain(|free| free.seat != seat);
+        state.free.push(Free { seat, pid, offer });
         state.stands(seat, State::Ready, Some(pid), executions);
         Err(taken)
     }
@@ -306,14 +319,15 @@ impl Waiting {
         });
     }
 
-    /// Gives `work` to the worker that became free last, whose memory is the warmest; back if there is none.
-    fn hand_over(&mut self, mut work: Work) -> Option<Work> {
-        while let Some((_, offer)) = self.free.pop() {
+    /// Gives `work` to the worker that became free last, whose memory is the warmest, and answers with its seat and pid;
+    /// back if there is none.
+    fn hand_over(&mut self, mut work: Work) -> Result<(u32, i32), Work> {
+        while let Some(Free { seat, pid, offer }) = self.free.pop() {
             match offer.send(work) {
-                Ok(()) => return None,
+                Ok(()) => return Ok((seat, pid)),
                 Err(back) => work = back,
             }
         }
-        Some(work)
+        Err(work)
     }
 }

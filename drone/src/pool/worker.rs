@@ -162,8 +162,10 @@ impl Worker {
             return said;
         }
         let reply = &work.reply;
-        // Who has gone is seen by whoever called this.
-        let _ = reply.send(Reply::Taken { seat, pid: self.pid }).await;
+        if !work.is_placed {
+            // Who has gone is seen by whoever called this.
+            let _ = reply.send(Reply::Taken { seat, pid: self.pid }).await;
+        }
         while let Some(piece) = self.voice.held.pop_front() {
             let _ = reply.send(Reply::Output(piece)).await;
         }
