@@ -247,7 +247,7 @@ mod tests {
 
     fn job(id: &str) -> String {
         let job = json!({
-            "id": id, "project": "a/b", "state": "passed", "job_type": "test", "trigger": {"type": "push", "timestamp": 1},
+            "id": id, "project": "a/b", "state": "passed", "job_type": "TEST", "trigger": {"type": "push", "timestamp": 1},
             "priority": 0, "labels": [], "attempt": 1, "submitted": 5, "files_total": 0, "files_done": 0, "files_bad": 0,
             "last_seq": 1,
         });
