@@ -324,7 +324,11 @@ impl Waiting {
     fn hand_over(&mut self, mut work: Work) -> Result<(u32, i32), Work> {
         while let Some(Free { seat, pid, offer }) = self.free.pop() {
             match offer.send(work) {
-                Ok(()) => return Ok((seat, pid)),
+                Ok(()) => {
+                    let executions = self.seats.get(&seat).map_or(0, |status| status.worker.executions);
+                    self.stands(seat, State::Working, Some(pid), executions + 1);
+                    return Ok((seat, pid));
+                }
                 Err(back) => work = back,
             }
         }
