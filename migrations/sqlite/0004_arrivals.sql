@@ -1,12 +1,9 @@
--- Jobs that came before one of an earlier time, which happens where a clock goes back. The order of all others' keys is that of
--- their times, so that those that are found by their keys are put into the order of the list without looking at all.
-CREATE TABLE ahead (
-    job       INTEGER PRIMARY KEY REFERENCES jobs,
-    submitted INTEGER NOT NULL,
-    id        TEXT NOT NULL
+-- How many milliseconds older a job can be than one that came before it: jobs that are found by their keys are put into
+-- the order of the list without looking at all of them.
+CREATE TABLE arrivals (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    late INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX ahead_newest ON ahead (submitted, id);
-INSERT INTO ahead (job, submitted, id)
-SELECT key, submitted, id
-FROM (SELECT key, submitted, id, min(submitted) OVER (ORDER BY key DESC) AS least FROM jobs) AS jobs
-WHERE submitted > least;
+INSERT INTO arrivals (one, late)
+SELECT 1, coalesce(max(newest - submitted), 0)
+FROM (SELECT submitted, max(submitted) OVER (ORDER BY key) AS newest FROM jobs);

@@ -47,6 +47,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "pulse",
         include_str!("../../../../migrations/postgres/0005_pulse.sql"),
     ),
+    (
+        6,
+        "ahead",
+        include_str!("../../../../migrations/postgres/0006_ahead.sql"),
+    ),
 ];
 
 /// An open database.

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../../migrations/sqlite/0004_arrivals.sql"),
     ),
     (5, "pulse", include_str!("../../../../migrations/sqlite/0005_pulse.sql")),
+    (6, "ahead", include_str!("../../../../migrations/sqlite/0006_ahead.sql")),
 ];
 
 /// An open data directory.
