@@ -218,13 +218,16 @@ function Rows({ ctx, list, older, shift, own }) {
     // One who is quicker than the drawing goes on from where the focus is about to be.
     const active = focus.current ? cursor.current : document.activeElement?.closest?.('[data-row]')?.getAttribute('data-row');
     const at = active == null ? -1 : above(list, active);
-    const to = Math.max(0, Math.min(jobs.length - 1, at < 0 ? first : at + by));
+    // One begins at the first row that is in sight now, whatever was drawn last.
+    const top = -(box.current?.getBoundingClientRect().top ?? 0);
+    const begin = inSight({ top, view: innerHeight, height, count: jobs.length, more: 0 })[0];
+    const to = Math.max(0, Math.min(jobs.length - 1, at < 0 ? begin : at + by));
     cursor.current = jobs[to].id;
     focus.current = true;
     // The row is brought into sight first; drawn, it takes the focus.
-    const top = (box.current?.getBoundingClientRect().top ?? 0) + to * height;
-    if (top < 80) scrollBy(0, top - 80);
-    else if (top + height > innerHeight - 40) scrollBy(0, top + height - innerHeight + 40);
+    const y = to * height - top;
+    if (y < 80) scrollBy(0, y - 80);
+    else if (y + height > innerHeight - 40) scrollBy(0, y + height - innerHeight + 40);
     setSight(([a, b]) => [Math.min(a, to), Math.max(b, to + 1)]);
     take();
   };
