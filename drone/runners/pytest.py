@@ -142,10 +142,11 @@ def serve(config, session):
 
 
 def keep_rewritten(config):
-    """Lets pytest find what it has made of a file's source in another job. Its own cache goes by the file's place and time,
-    and a new copy of the source has others."""
-    fix, make = getattr(_imp, "_fix_co_filename", None), getattr(rewrite, "_rewrite_test", None)
-    if fix is None or make is None or pytest.version_tuple < (7,):
+    """Lets pytest find what it has made of a file's source in another job. Its own cache lies beside the file, and a new copy
+    of the source has none."""
+    names = "_read_pyc", "_rewrite_test"
+    read, make, fix = *(getattr(rewrite, name, None) for name in names), getattr(_imp, "_fix_co_filename", None)
+    if not (read and make and fix) or pytest.version_tuple < (7,):
         return
     try:
         passes = config.getini("enable_assertion_pass_hook")
@@ -153,35 +154,43 @@ def keep_rewritten(config):
         passes = None
     seed = repr((sys.version, sys.flags.optimize, pytest.__version__, passes)).encode()
 
-    def kept(path, config):
+    def place(path):
         with open(path, "rb") as file:
-            source = file.read()
-            stat = os.fstat(file.fileno())
-        place = os.path.join(SPEC["bytecode"], hashlib.sha256(seed + b"\0" + source).hexdigest())
+            return os.path.join(SPEC["bytecode"], hashlib.sha256(seed + b"\0" + file.read()).hexdigest())
+
+    def read_kept(path, *more):
+        code = read(path, *more)
+        if code is not None:
+            return code
         try:
-            with open(place, "rb") as file:
+            kept = place(path)
+            with open(kept, "rb") as file:
                 sum, data = file.read(32), file.read()
             # A machine that lost its power may have left anything.
-            if hashlib.sha256(data).digest() == sum:
-                code = marshal.loads(data)
-                fix(code, str(path))
-                os.utime(place)
-                return stat, code
+            if hashlib.sha256(data).digest() != sum:
+                return None
+            os.utime(kept)
         except OSError:
-            pass
-        made = make(path, config)
-        own = "%s.%d" % (place, os.getpid())
+            return None
+        code = marshal.loads(data)
+        fix(code, str(path))
+        return code
+
+    def make_and_keep(path, *more):
+        made = make(path, *more)
         try:
+            kept = place(path)
+            own = "%s.%d" % (kept, os.getpid())
             data = marshal.dumps(made[1])
             with open(own, "wb") as file:
                 file.write(hashlib.sha256(data).digest() + data)
-            os.replace(own, place)
+            os.replace(own, kept)
         except OSError:
             # It is made again next time.
             pass
         return made
 
-    rewrite._rewrite_test = kept
+    rewrite._read_pyc, rewrite._rewrite_test = read_kept, make_and_keep
 
 
 def release(config):

@@ -514,7 +514,9 @@ async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() 
     let mut before = Vec::new();
     for turn in 0..3 {
         let test = "import inspect\ndef test_place():\n    assert inspect.currentframe().f_code.co_filename == __file__\ndef test_bad():\n    value = [1, 2]\n    assert value == [1, 3]\n";
-        let suite = Suite::copy("", &[("tests/test_place.py", test)]);
+        let mut suite = Suite::copy("", &[("tests/test_place.py", test)]);
+        // As it is where nobody has said otherwise: pytest writes beside the file as well.
+        suite.env.remove("PYTHONDONTWRITEBYTECODE");
         let warm = suite.warm_with(Isolation::Fork, bytecode.path());
         let report = suite.run(Some(&warm), "tests/test_place.py", None).await;
         assert_eq!(report.cases[0].outcome, CaseOutcome::Passed, "{report:?}");
