@@ -20,6 +20,9 @@ use std::{
     time::Duration,
 };
 
+/// The most jobs that one page looks at for a text.
+const LOOKS: usize = 1_000;
+
 /// What becomes of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -394,12 +397,25 @@ impl Job {
                 .before
                 .as_ref()
                 .is_none_or(|before| (self.spec.submitted, id) < (before.submitted, &before.id))
-            && filter.text.as_ref().is_none_or(|text| {
-                let branch = data.branch().unwrap_or_default();
-                [id.as_str(), data.project.as_str(), branch, &data.trigger.message]
-                    .iter()
-                    .any(|own| own.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
-            })
+            && filter
+                .text
+                .as_ref()
+                .is_none_or(|text| self.texts().iter().any(|own| own.contains(&text.to_ascii_lowercase())))
+    }
+
+    /// Every three characters of the text are somewhere in what it is looked for in, as an index would find it.
+    fn has_parts(&self, text: &str) -> bool {
+        let (own, text) = (self.texts(), text.to_ascii_lowercase());
+        let chars: Vec<char> = text.chars().collect();
+        let mut parts = chars.windows(3).map(String::from_iter);
+        parts.all(|part| own.iter().any(|own| own.contains(&part)))
+    }
+
+    /// What a text is looked for in, in small letters.
+    fn texts(&self) -> [String; 4] {
+        let branch = self.data.branch().unwrap_or_default();
+        let message = &*self.data.trigger.message;
+        [self.spec.id.as_str(), self.data.project.as_str(), branch, message].map(str::to_ascii_lowercase)
     }
 
     /// Bytes of its log, about.
@@ -483,9 +499,29 @@ impl Store for MemoryStore {
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
         self.read(|state| {
-            let jobs = state.newest_first().into_iter().filter(|job| job.matches(filter));
             let limit = filter.limit.clamp(1, 500) as usize;
-            Page::of(jobs.take(limit).map(|job| job.stored()).collect(), limit)
+            let Some(text) = &filter.text else {
+                let jobs = state.newest_first().into_iter().filter(|job| job.matches(filter));
+                return Page::of(jobs.take(limit).map(|job| job.stored()).collect(), limit);
+            };
+            let others = JobFilter {
+                text: None,
+                ..filter.clone()
+            };
+            let jobs = state.newest_first().into_iter();
+            let mut page = Page::default();
+            for (looked, job) in (1..).zip(jobs.filter(|job| job.matches(&others) && job.has_parts(text))) {
+                let stored = job.stored();
+                let cursor = stored.cursor();
+                if job.matches(filter) {
+                    page.jobs.push(stored);
+                }
+                if looked == LOOKS || page.jobs.len() == limit {
+                    page.next = Some(cursor);
+                    break;
+                }
+            }
+            page
         })
     }
 
