@@ -312,10 +312,23 @@ impl Core {
                 }
                 self.reply(reply, known);
             }
-            Request::Explain { job, reply } => answer(reply, self.state.explain(&job, now)),
-            Request::Drones { reply } => answer(reply, self.state.drones()),
-            Request::Queue { reply } => answer(reply, self.state.queue(now)),
-            Request::JobCount { reply } => answer(reply, self.state.count_jobs()),
+            // What is asked for may be in no commit yet: it is told after the one that has it, as all else is.
+            Request::Explain { job, reply } => {
+                let explained = self.state.explain(&job, now);
+                self.reply(reply, explained);
+            }
+            Request::Drones { reply } => {
+                let drones = self.state.drones();
+                self.reply(reply, drones);
+            }
+            Request::Queue { reply } => {
+                let queue = self.state.queue(now);
+                self.reply(reply, queue);
+            }
+            Request::JobCount { reply } => {
+                let jobs = self.state.count_jobs();
+                self.reply(reply, jobs);
+            }
             Request::Connected { hello, outbound, reply } => {
                 let session = self.connect(hello, outbound, now);
                 self.reply(reply, session);
