@@ -88,6 +88,11 @@ async fn a_work_tree_runs_on_a_queen_elsewhere() {
         .await
         .expect(1);
     assert_eq!(again.lines().last().unwrap()["files"]["total"], 1);
+    let good = ["rerun", &job, "--only", "tests/a.sh", "--watch", "--json"];
+    let good = served.ask(&good).await.expect(0);
+    assert_eq!(good.lines().last().unwrap()["files"]["passed"], 1);
+    let none = served.ask(&["rerun", &job, "--only", "tests/c.sh"]).await.expect(1);
+    assert!(none.stderr.contains("no test file \"tests/c.sh\""), "{none:?}");
     let ended = served.ask(&["cancel", &job]).await.expect(1);
     assert!(ended.stderr.contains("ended already"), "{ended:?}");
     drone.cancel();

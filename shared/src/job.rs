@@ -68,7 +68,7 @@ pub struct JobData {
     /// Environment variables whose values are masked wherever they would show.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, Secret>,
-    /// Only these test files, by path from the root of the tests: what `rerun --failed` asks for.
+    /// Only these test files, by path from the root of the tests: what `rerun` with `--failed` or `--only` asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
     /// Of these test files only these cases, by the names that results have. Files that are not here run whole, and so

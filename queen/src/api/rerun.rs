@@ -1,4 +1,4 @@
-//! A job once more: whole, or only what failed of it, down to the cases.
+//! A job once more: whole, or only chosen files of it, or only what failed, down to the cases.
 //!
 //! Owns what a second run takes over from the first. Whether a framework can run some cases alone is the drone's
 //! business: what cannot be chosen runs whole. Read next: `jobs.rs`.
@@ -17,7 +17,7 @@ use shared::{
     outcome::FileOutcome,
     trigger::{Source, Trigger},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The most bytes of names of one file: they stand in one command line.
@@ -36,13 +36,15 @@ pub struct RerunRequest {
     /// Only what counts against the job: of its test files the failed cases, where the framework can run them alone,
     /// else the whole file.
     pub failed: bool,
+    /// Only these of its test files; with `failed`, those of them that failed.
+    pub only: Option<Vec<String>>,
 }
 
-/// Runs a job again as a new one, whole or only what failed.
+/// Runs a job again as a new one, whole or only some of its files.
 #[utoipa::path(post, path = "/jobs/{id}/rerun", tag = "jobs", request_body = RerunRequest,
     params(("id" = String, Path, description = "The job's id")),
     responses((status = 201, body = Submitted), (status = 404, body = ErrorView), (status = 409, body = ErrorView),
-        (status = 503, body = ErrorView)))]
+        (status = 422, body = ErrorView), (status = 503, body = ErrorView)))]
 async fn rerun(
     State(context): State<Context>,
     InJob(id): InJob,
@@ -53,9 +55,14 @@ async fn rerun(
         .job_data(&id)
         .await?
         .ok_or_else(|| ApiError::no_job(id.as_str()))?;
-    if request.failed {
-        let files = failed_files(&context, &id).await?;
-        data.cases = failed_cases(&context, &id, &files).await?;
+    if request.failed || request.only.is_some() {
+        let files = chosen(&context, &id, &request).await?;
+        if request.failed {
+            data.cases = failed_cases(&context, &id, &files).await?;
+        } else {
+            data.cases
+                .retain(|path, _| files.iter().any(|file| file.row.path == *path));
+        }
         data.only = Some(files.into_iter().map(|file| file.row.path).collect());
     }
     let source = Source::API { app: "skep".into() };
@@ -101,15 +108,42 @@ async fn still_there(context: &Context, data: &JobData, id: &JobId) -> Answer<()
     ))
 }
 
-async fn failed_files(context: &Context, id: &JobId) -> Answer<Vec<StoredFile>> {
+/// The files to run again, in the order of the job.
+async fn chosen(context: &Context, id: &JobId, request: &RerunRequest) -> Answer<Vec<StoredFile>> {
     let mut files = context.store.files(id).await?;
-    files.retain(|file| file.row.outcome.is_some_and(FileOutcome::is_bad));
-    if files.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "nothing-failed",
-            format!("no test file of job {id} failed, so there is nothing to run again: rerun the whole job instead"),
-        ));
+    if let Some(only) = &request.only {
+        let mut wanted: BTreeSet<&str> = only.iter().map(String::as_str).collect();
+        if wanted.is_empty() {
+            return Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "bad-body",
+                "only is an empty list: name test files of the job, or leave it out for all",
+            ));
+        }
+        files.retain(|file| wanted.remove(file.row.path.as_str()));
+        if let Some(path) = wanted.first() {
+            return Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unknown-file",
+                format!(
+                    "job {id} has no test file {path:?}: GET /api/v1/jobs/{id}/files has the paths of those it has"
+                ),
+            ));
+        }
+    }
+    if request.failed {
+        files.retain(|file| file.row.outcome.is_some_and(FileOutcome::is_bad));
+        if files.is_empty() {
+            let (which, instead) = match request.only {
+                Some(_) => ("of the chosen ones", "leave failed out to run them all the same"),
+                None => ("of it", "rerun the whole job instead"),
+            };
+            return Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "nothing-failed",
+                format!("job {id}: no test file {which} failed, so there is nothing to run again: {instead}"),
+            ));
+        }
     }
     Ok(files)
 }

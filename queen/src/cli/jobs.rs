@@ -219,6 +219,9 @@ pub struct RerunArgs {
     /// Only the files that failed
     #[arg(long, env = "QUEEN_FAILED")]
     failed: bool,
+    /// Only this test file of the job; may be repeated
+    #[arg(long, value_name = "PATH", env = "QUEEN_ONLY")]
+    only: Vec<String>,
     /// Follow it until it is over, and exit as it ended
     #[arg(long, env = "QUEEN_WATCH")]
     watch: bool,
@@ -228,7 +231,9 @@ pub struct RerunArgs {
 pub async fn rerun(global: &Global, args: RerunArgs) -> Result<u8, Failure> {
     let client = global.client()?;
     let path = format!("jobs/{}/rerun", args.job);
-    let submitted: Submitted = client.post(&path, &json!({"failed": args.failed})).await?;
+    let only = (!args.only.is_empty()).then_some(args.only);
+    let request = json!({"failed": args.failed, "only": only});
+    let submitted: Submitted = client.post(&path, &request).await?;
     if args.watch {
         let id = JobId::new(&submitted.id).map_err(|error| Failure::new(exit::LOST, error))?;
         return follow_to_exit(global, &client, &id, false).await;

@@ -131,7 +131,7 @@ enum Command {
     Logs(jobs::LogsArgs),
     /// Stop a job
     Cancel(jobs::CancelArgs),
-    /// Run a job again, all of it or only the files that failed
+    /// Run a job again, all of it or only some of its files
     Rerun(jobs::RerunArgs),
     /// List drones
     Drones,

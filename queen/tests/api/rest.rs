@@ -166,6 +166,19 @@ async fn a_job_is_run_again_whole_or_where_it_failed() {
     for (body, only) in [
         (json!({}), None),
         (json!({"failed": true}), Some(vec!["bad.sh".to_owned()])),
+        (
+            json!({"only": ["good.sh", "good.sh"]}),
+            Some(vec!["good.sh".to_owned()]),
+        ),
+        // In the order of the job, whatever that of the wish.
+        (
+            json!({"only": ["good.sh", "bad.sh"]}),
+            Some(vec!["bad.sh".to_owned(), "good.sh".to_owned()]),
+        ),
+        (
+            json!({"only": ["good.sh", "bad.sh"], "failed": true}),
+            Some(vec!["bad.sh".to_owned()]),
+        ),
     ] {
         let reply = queen.post(&path, &body).await;
         assert_eq!(reply.status, 201, "{}", reply.body);
