@@ -34,7 +34,7 @@ pub struct Config {
     pub cleanup_timeout: Duration,
     /// Bytes of output that one job may send from this drone.
     pub log_limit: u64,
-    /// Bytes of mirrors that stay for later jobs; those in use count, and are never removed.
+    /// Bytes of mirrors and kept folders that stay for later jobs; mirrors in use count, and are never removed.
     pub cache_limit: u64,
     /// How many bytes of messages wait for the queen, in memory and on disk.
     pub outbox: Bounds,

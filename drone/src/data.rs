@@ -102,6 +102,12 @@ impl Data {
         self.dir.join("workspaces")
     }
 
+    /// Folders of jobs that are kept for the next one.
+    #[must_use]
+    pub fn kept(&self) -> PathBuf {
+        self.dir.join("kept")
+    }
+
     /// What was made of the source of test files, to be used again.
     #[must_use]
     pub fn bytecode(&self) -> PathBuf {

@@ -70,7 +70,7 @@ pub struct Flags {
     /// Output that one job may send from this drone [default: 512M]
     #[arg(long, env = "DRONE_LOG_LIMIT", value_name = "SIZE")]
     pub log_limit: Option<Size>,
-    /// Mirrors of repositories that stay for later jobs; the least recently used go first [default: 20G]
+    /// Mirrors of repositories and folders of `[prepare] cache` that stay for later jobs; the least recently used go first [default: 20G]
     #[arg(long, env = "DRONE_CACHE_LIMIT", value_name = "SIZE")]
     pub cache_limit: Option<Size>,
     /// Messages that wait for the queen in memory [default: 32M]

@@ -5,6 +5,7 @@
 //! workspace is gone before its last word. Read next: `job/prepare`, then `job/files`.
 
 mod files;
+mod keep;
 mod mailbox;
 mod output;
 mod prepare;
@@ -17,7 +18,8 @@ pub use prepare::Prepared;
 pub use setup::Base;
 
 use crate::{
-    Config, clock,
+    Config, cache, clock,
+    kept::{self, Kept},
     link::Outbox,
     phase::{Numbers, Planned, Stage},
     plugin::Plugins,
@@ -50,6 +52,7 @@ pub struct Machine {
     pub slots: Slots,
     pub workspaces: Workspaces,
     pub mirrors: PathBuf,
+    pub kept: Kept,
     pub bytecode: PathBuf,
     pub plugins: Plugins,
     pub base: Base,
@@ -58,17 +61,23 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Keeps the mirrors of repositories within their limit, beside whatever goes on. Those in use stay.
-    pub fn shrink_mirrors(&self) {
-        let (mirrors, limit) = (self.mirrors.clone(), self.config.cache_limit);
-        tokio::task::spawn_blocking(move || match source::shrink(&mirrors, limit) {
-            Ok(shrunk) if shrunk.mirrors > 0 => tracing::info!(
-                mirrors = shrunk.mirrors,
-                bytes = shrunk.bytes,
-                "removed mirrors that were not used for the longest time"
-            ),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "mirrors that take too much could not be removed"),
+    /// Keeps mirrors and folders that are kept between jobs within their limit, beside whatever goes on. Those in use stay.
+    pub fn shrink_cache(&self) {
+        let (mirrors, kept, limit) = (self.mirrors.clone(), self.kept.clone(), self.config.cache_limit);
+        tokio::task::spawn_blocking(move || {
+            let items = source::mirrors(&mirrors).and_then(|mut items| {
+                items.extend(kept.items()?);
+                Ok(items)
+            });
+            match items.and_then(|items| cache::shrink(items, limit)) {
+                Ok(shrunk) if shrunk.items > 0 => tracing::info!(
+                    items = shrunk.items,
+                    bytes = shrunk.bytes,
+                    "removed mirrors and kept folders that were not used for the longest time"
+                ),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "what takes too much could not be removed"),
+            }
         });
     }
 }
@@ -96,6 +105,10 @@ struct Progress {
     open: Option<Phase>,
     /// What the cleanup needs to know; it grows while the job is prepared.
     prepared: Option<Arc<Prepared>>,
+    /// Taken from earlier jobs or to be left for later ones.
+    folders: Vec<kept::Folder>,
+    /// All commands that prepare it have ended well.
+    is_prepared: bool,
     /// To be ended before the cleanup.
     warm: Option<Arc<Warm>>,
     /// Slots that have begun their first file.
@@ -180,7 +193,7 @@ impl Job {
         job.say_at(|job, at| JobEvent::Queued { job, at }).await;
         let made = tokio::task::spawn_blocking({
             let job = Arc::clone(&job);
-            move || job.machine.workspaces.create(&job.id)
+            move || job.machine.workspaces.create(job.data.project.as_str())
         });
         let broken = |what: String| Stopped::Errored(JobError::new("internal", what));
         let (workspace, ended) = match made.await.map_err(std::io::Error::other).flatten() {
@@ -214,6 +227,7 @@ impl Job {
         if tokio::spawn(Arc::clone(&job).clean_up(first)).await.is_err() {
             tracing::error!(job = %job.id, "the cleanup broke down");
         }
+        job.put_back().await;
         if let Some(workspace) = workspace
             && let Err(error) = workspace.remove().await
         {
@@ -225,7 +239,7 @@ impl Job {
             job.voice.warn("workspace", &message).await;
         }
         if job.data.repo.is_some() {
-            job.machine.shrink_mirrors();
+            job.machine.shrink_cache();
         }
         match ended {
             Ok(_) => job.say_at(|job, at| JobEvent::Done { job, at }).await,

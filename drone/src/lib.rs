@@ -5,11 +5,13 @@
 //! that belongs to the whole process, so several may run in one.
 
 mod agent;
+mod cache;
 pub mod clock;
 pub mod config;
 mod data;
 pub mod flags;
 mod job;
+mod kept;
 pub mod link;
 mod phase;
 pub mod plugin;
@@ -28,6 +30,7 @@ pub use job::Mailbox;
 
 use data::Data;
 use job::{Base, Machine};
+use kept::Kept;
 use link::{Link, LinkError, Network, Outbox, OutboxError};
 use plugin::Plugins;
 use shared::{Incarnation, protocol::Info};
@@ -51,6 +54,11 @@ pub enum DroneError {
     /// The folder of workspaces cannot be used.
     #[error("the folder for workspaces cannot be used: {0}")]
     Workspaces(io::Error),
+    /// The folder of what is kept between jobs cannot be used.
+    #[error(
+        "the folder of what is kept between jobs cannot be used: {0}; nothing in it is needed, so it may be removed"
+    )]
+    Kept(io::Error),
     /// The folder of the outbox cannot be used.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -82,11 +90,12 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
             source::set_up();
             let data = Data::open(&config.data, &config.name)?;
             let workspaces = Workspaces::open(&data.workspaces()).map_err(DroneError::Workspaces)?;
+            let kept = Kept::open(&data.kept()).map_err(DroneError::Kept)?;
             let outbox = Outbox::open(&data.outbox(), config.outbox)?;
-            Ok::<_, DroneError>((data, workspaces, outbox))
+            Ok::<_, DroneError>((data, workspaces, kept, outbox))
         }
     };
-    let (data, workspaces, outbox) = tokio::task::spawn_blocking(open).await.map_err(broken)??;
+    let (data, workspaces, kept, outbox) = tokio::task::spawn_blocking(open).await.map_err(broken)??;
     let speed = agent::measured(config.speed).await;
     let base = Base::of_this_process();
     let machine = Arc::new(Machine {
@@ -95,13 +104,14 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
         slots: Slots::new(config.capacity),
         workspaces,
         mirrors: data.mirrors(),
+        kept,
         bytecode: data.bytecode(),
         plugins: Plugins::new(&config.plugin_dirs, &base.path),
         base,
         now: stop.now.clone(),
         config,
     });
-    machine.shrink_mirrors();
+    machine.shrink_cache();
     tracing::info!(
         drone = %machine.drone, name = %machine.config.name, queen = %machine.config.queen, speed,
         capacity = machine.config.capacity, "started"

@@ -1,6 +1,7 @@
 //! Workspaces: a fresh folder for each job, removed whatever happens.
 //!
-//! A drone's workspaces are in a folder of its own, beside a lock file that the system lets go when the drone dies, however
+//! Jobs of one project that follow each other have the same path, so that what one leaves for the next fits (`kept.rs`);
+//! those that run at the same time have each their own. A drone's workspaces are in a folder of its own, beside a lock file that the system lets go when the drone dies, however
 //! it dies. The next drone that opens the same place takes such locks over, kills the processes that are left, and removes
 //! the folders. Must not know what a job does in its workspace.
 
@@ -9,24 +10,21 @@ mod tests;
 
 use crate::process;
 use rustix::fs::{FlockOperation, flock};
-use shared::JobId;
 use std::{
     fs::{self, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 const LOCK: &str = "lock";
+/// The most characters of a project's name in a path: sockets in a workspace have short ones.
+const LONGEST: usize = 40;
 
 /// The workspaces of this drone.
 pub struct Workspaces {
     home: Arc<Home>,
-    number: AtomicU64,
 }
 
 /// The drone's own folder and its lock; both go when the last workspace and [`Workspaces`] are gone.
@@ -43,31 +41,40 @@ impl Workspaces {
         make_private(dir).map_err(|error| named(dir, "cannot be made", &error))?;
         let dir = &fs::canonicalize(dir)?;
         let (home, dead) = claim(dir).map_err(|error| named(dir, "cannot be used for workspaces", &error))?;
-        let homes: Vec<_> = dead.iter().map(|(path, _)| path.clone()).collect();
+        let others = dead.iter().map(|(path, _)| path.clone());
+        let homes: Vec<_> = others.chain([home.path.clone()]).collect();
         let killed = process::kill_orphans(&homes);
         if killed > 0 {
             tracing::warn!(killed, "processes of a dead drone were killed");
         }
-        for (path, _lock) in dead {
-            let removed = remove_tree(&path).and_then(|()| fs::remove_file(path.with_extension(LOCK)));
+        let remove_other = |path: &Path| remove_tree(path).and_then(|()| fs::remove_file(path.with_extension(LOCK)));
+        let others = dead.iter().map(|(path, _lock)| (path, remove_other(path)));
+        for (path, removed) in others.chain([(&home.path, home.empty())]) {
             match removed {
                 Ok(()) => tracing::info!(path = %path.display(), "workspaces of a dead drone were removed"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(%error, "workspaces of a dead drone are left"),
             }
         }
-        Ok(Self {
-            home: Arc::new(home),
-            number: AtomicU64::new(0),
-        })
+        make_private(&home.path).map_err(|error| named(&home.path, "cannot be made", &error))?;
+        Ok(Self { home: Arc::new(home) })
     }
 
-    /// Makes an empty workspace for `job`, also when the job has one already. Blocking, short.
-    pub fn create(&self, job: &JobId) -> io::Result<Workspace> {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let path = self.home.path.join(format!("{number}-{job}"));
+    /// Makes an empty workspace in the first place of `project` that is free. Blocking, short.
+    pub fn create(&self, project: &str) -> io::Result<Workspace> {
+        let name: String = project
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "-_".contains(c) {
+                    c
+                } else {
+                    '.'
+                }
+            })
+            .take(LONGEST)
+            .collect();
+        let path = self.home.place(&name)?;
         let make = || {
-            make_private(&path)?;
             make_private(&path.join("source"))?;
             make_private(&path.join("scratch"))
         };
@@ -82,26 +89,63 @@ impl Workspaces {
     }
 }
 
-/// Makes this drone's home in `dir` and takes over the locks of the dead.
+/// Takes this drone's home in `dir`, the first that no living drone has, and the locks of all others of the dead. What is in
+/// them is not touched.
 fn claim(dir: &Path) -> io::Result<(Home, Vec<(PathBuf, File)>)> {
     // Nobody else may look at a lock between its making and its locking.
     let gate = File::create(dir.join(".gate"))?;
     flock(&gate, FlockOperation::LockExclusive)?;
+    let mut number = 1;
+    let home = loop {
+        let path = dir.join(number.to_string());
+        if let Some(lock) = lock(&path.with_extension(LOCK))? {
+            break Home { path, _lock: lock };
+        }
+        number += 1;
+    };
     let mut dead = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == LOCK) {
-            let lock = File::open(&path)?;
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                dead.push((path.with_extension(""), lock));
+        if path.extension().is_some_and(|extension| extension == LOCK)
+            && path != home.path.with_extension(LOCK)
+            && let Some(lock) = lock(&path)?
+        {
+            dead.push((path.with_extension(""), lock));
+        }
+    }
+    Ok((home, dead))
+}
+
+/// Nothing if a living drone holds it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().create(true).append(true).open(path)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    // Whoever held it may have removed it at that moment: it is a lock no longer.
+    let is_named = fs::metadata(path).is_ok_and(|named| file.metadata().is_ok_and(|own| own.ino() == named.ino()));
+    if is_named { Ok(Some(file)) } else { lock(path) }
+}
+
+impl Home {
+    /// Removes what a dead drone has left in it; an error of the kind `NotFound`: nothing was there.
+    fn empty(&self) -> io::Result<()> {
+        fs::symlink_metadata(&self.path)?;
+        remove_tree(&self.path)
+    }
+
+    /// Makes a folder that nobody else has.
+    fn place(&self, name: &str) -> io::Result<PathBuf> {
+        let mut number = 1;
+        loop {
+            let path = self.path.join(format!("{name}-{number}"));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(named(&path, "cannot be made", &error)),
             }
         }
     }
-    let path = dir.join(uuid::Uuid::new_v4().simple().to_string().split_off(20));
-    let lock = File::create(path.with_extension(LOCK))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-    make_private(&path)?;
-    Ok((Home { path, _lock: lock }, dead))
 }
 
 impl Drop for Home {
@@ -165,7 +209,7 @@ fn named(path: &Path, what: &str, error: &io::Error) -> io::Error {
 }
 
 /// Removes a folder with all that is in it. Links are removed, never followed.
-fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     const TRIES: u32 = 4;
     let mut tries = 0;
     loop {

@@ -5,6 +5,8 @@
 
 mod fake_queen;
 
+#[path = "agent/keep.rs"]
+mod keep;
 #[path = "agent/link.rs"]
 mod link;
 #[path = "agent/phases.rs"]

@@ -317,13 +317,14 @@ fn read(origin: &str, map: &Map<String, Value>) -> Result<Settings, BadSettings>
         serde_json::from_value::<Settings>(Value::Object(alone))
             .map_err(|error| bad(format!("[{section}] {error}")))?;
     }
-    let settings: Settings =
+    let mut settings: Settings =
         serde_json::from_value(Value::Object(map.clone())).map_err(|error| bad(error.to_string()))?;
     if let Some(root) = &settings.root
         && (root.starts_with('/') || root.split('/').any(|part| part == ".."))
     {
         return Err(bad(format!("root {root:?} must be a folder inside the repository")));
     }
+    folders(&mut settings.prepare.cache).map_err(bad)?;
     for pattern in settings.test.files.iter().chain(&settings.test.exclude) {
         globset::Glob::new(pattern).map_err(|error| bad(format!("[test] bad glob {pattern:?}: {}", error.kind())))?;
     }
@@ -345,6 +346,33 @@ impl Settings {
         }
         read("the settings together", &merged)
     }
+}
+
+/// Names folders inside of the work tree, none within another, in one way.
+fn folders(names: &mut Vec<String>) -> Result<(), String> {
+    let bad = |name: &str, why: &str| {
+        Err(format!(
+            "[prepare] cache {name:?} {why}: name a folder inside the repository, such as \"node_modules\""
+        ))
+    };
+    for name in &mut *names {
+        let parts = || name.split('/').filter(|part| !matches!(*part, "" | "."));
+        match parts().next() {
+            Some("~" | "$HOME" | "${HOME}") => return bad(name, "is in the home folder, which all jobs share"),
+            _ if name.starts_with('/') => return bad(name, "is an absolute path"),
+            None => return bad(name, "is the repository itself"),
+            Some(".git" | ".hg") => return bad(name, "is where the source is kept"),
+            _ if parts().any(|part| part == "..") => return bad(name, "leads out of the repository"),
+            _ => *name = parts().collect::<Vec<_>>().join("/"),
+        }
+    }
+    names.sort();
+    names.dedup();
+    let within = |name: &&String| names.iter().any(|other| name.starts_with(&format!("{other}/")));
+    if let Some(name) = names.iter().find(within) {
+        return bad(name, "is within another folder that is kept");
+    }
+    Ok(())
 }
 
 fn overlay(base: &mut Map<String, Value>, over: &Map<String, Value>) {

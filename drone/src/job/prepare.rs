@@ -115,7 +115,7 @@ impl Prepared {
 }
 
 impl Stopped {
-    fn error(kind: &str, message: impl ToString) -> Self {
+    pub(super) fn error(kind: &str, message: impl ToString) -> Self {
         Self::Errored(JobError::new(kind, message.to_string()))
     }
 }
@@ -146,8 +146,10 @@ impl Job {
         if code == 0 {
             let fetched = self.fetch(&prepared.workspace).await?;
             prepared = self.settle(prepared, fetched).await?;
+            self.take_folders(&prepared).await?;
             code = self.prepare_commands(&prepared).await;
             self.unless_stopped()?;
+            self.progress().is_prepared = code == 0;
         }
         if code == 0 && self.data.job_type.tests() && !self.is_home() {
             (prepared, _) = self.find_files(prepared).await?;

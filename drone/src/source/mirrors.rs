@@ -1,9 +1,10 @@
-//! The folder of mirrors: which are in use, and which go when they take too much.
+//! The folder of mirrors: which there are, and which are in use.
 //!
 //! A mirror has two lock files beside it. Whoever changes it holds `.lock` alone; whoever borrows its objects holds
 //! `.used` with others, as long as the workspace lives, and writes it, so that its time tells the last use. A mirror is
 //! removed only under both, by whichever drone of the machine it is. The system drops the locks of a drone that dies.
 
+use crate::cache::{Item, bytes_below};
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -34,18 +35,8 @@ impl Borrowed {
     }
 }
 
-/// What was removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Shrunk {
-    /// Mirrors.
-    pub mirrors: usize,
-    /// Bytes that they took.
-    pub bytes: u64,
-}
-
-/// Removes mirrors below `mirrors` that nobody uses, the one first whose last use is the longest ago, until what is left
-/// takes at most `limit` bytes or is in use. Blocks.
-pub fn shrink(mirrors: &Path, limit: u64) -> io::Result<Shrunk> {
+/// All mirrors below `mirrors`. Blocks.
+pub fn mirrors(mirrors: &Path) -> io::Result<Vec<Item>> {
     let mut found = Vec::new();
     for kind in ["git", "hg"] {
         for path in folders(&mirrors.join(kind))? {
@@ -55,23 +46,14 @@ pub fn shrink(mirrors: &Path, limit: u64) -> io::Result<Shrunk> {
                 continue;
             }
             let used = fs::metadata(path.with_extension("used")).and_then(|meta| meta.modified());
-            found.push((used.unwrap_or(SystemTime::UNIX_EPOCH), bytes_below(&path), path));
+            found.push(Item {
+                used: used.unwrap_or(SystemTime::UNIX_EPOCH),
+                bytes: bytes_below(&path),
+                remove: Box::new(move || remove_unused(&path)),
+            });
         }
     }
-    found.sort();
-    let mut total: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
-    let mut shrunk = Shrunk::default();
-    for (_, bytes, path) in found {
-        if total <= limit {
-            break;
-        }
-        if remove_unused(&path)? {
-            total = total.saturating_sub(bytes);
-            shrunk.mirrors += 1;
-            shrunk.bytes += bytes;
-        }
-    }
-    Ok(shrunk)
+    Ok(found)
 }
 
 /// False if somebody uses it.
@@ -116,21 +98,15 @@ fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// What the files below take together. What vanishes meanwhile takes nothing.
-fn bytes_below(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Shrunk;
     use std::time::Duration;
+
+    fn shrink(dir: &Path, limit: u64) -> io::Result<Shrunk> {
+        crate::cache::shrink(mirrors(dir)?, limit)
+    }
 
     /// A mirror of `bytes` that was used last so many hours ago.
     fn mirror(dir: &Path, name: &str, bytes: usize, hours: u64) -> PathBuf {
@@ -154,10 +130,7 @@ mod tests {
             Shrunk::default(),
             "as much as may be"
         );
-        let gone = Shrunk {
-            mirrors: 2,
-            bytes: 2_000,
-        };
+        let gone = Shrunk { items: 2, bytes: 2_000 };
         assert_eq!(shrink(dir.path(), 1_999).unwrap(), gone);
         assert!(new.exists() && !old.exists() && !hg.exists());
         // A use makes it the last to go.
@@ -180,7 +153,7 @@ mod tests {
         assert_eq!(shrink(dir.path(), 0).unwrap(), Shrunk::default());
         assert!(borrowed.exists() && fetching.exists() && !half.exists());
         drop((held, lock));
-        assert_eq!(shrink(dir.path(), 0).unwrap().mirrors, 2);
+        assert_eq!(shrink(dir.path(), 0).unwrap().items, 2);
         assert!(!borrowed.exists() && !fetching.exists());
     }
 }

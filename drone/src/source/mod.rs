@@ -13,7 +13,7 @@ mod rsync;
 
 pub use error::SourceError;
 pub use git::{set_timeouts, set_up};
-pub use mirrors::{Borrowed, Shrunk, shrink};
+pub use mirrors::{Borrowed, mirrors};
 
 use shared::job::{Ref, Repo, Vcs};
 use std::{

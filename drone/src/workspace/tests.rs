@@ -6,10 +6,6 @@ use std::{collections::BTreeMap, os::unix::fs::symlink, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-fn job() -> JobId {
-    JobId::new("job-1").unwrap()
-}
-
 fn folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.is_dir()).collect()
@@ -19,7 +15,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 async fn each_workspace_is_fresh_and_private() {
     let dir = tempfile::tempdir().unwrap();
     let workspaces = Workspaces::open(&dir.path().join("a/b")).unwrap();
-    let (first, second) = (workspaces.create(&job()).unwrap(), workspaces.create(&job()).unwrap());
+    let (first, second) = (workspaces.create("a/b").unwrap(), workspaces.create("a/b").unwrap());
     assert_ne!(first.path(), second.path());
     assert_ne!(first.path(), first.scratch());
     fs::write(first.path().join("x"), "1").unwrap();
@@ -28,6 +24,10 @@ async fn each_workspace_is_fresh_and_private() {
     let (one, two) = (first.path().to_owned(), second.path().to_owned());
     first.remove().await.unwrap();
     assert!(!one.exists() && two.exists());
+    let next = workspaces.create("a/b").unwrap();
+    assert_eq!(next.path(), one, "a place that is free again is taken again");
+    drop(next);
+    assert_ne!(workspaces.create("b").unwrap().path(), one);
     drop(second);
     assert!(!two.exists());
     drop(workspaces);
@@ -42,7 +42,7 @@ async fn read_only_folders_are_removed_and_links_are_not_followed() {
     fs::write(outside.join("keep"), "").unwrap();
     fs::set_permissions(&outside, Permissions::from_mode(0o555)).unwrap();
     let workspaces = Workspaces::open(&dir.path().join("w")).unwrap();
-    let workspace = workspaces.create(&job()).unwrap();
+    let workspace = workspaces.create("a/b").unwrap();
     let deep = workspace.path().join("go/pkg/mod");
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("x.go"), "").unwrap();
@@ -60,7 +60,7 @@ async fn read_only_folders_are_removed_and_links_are_not_followed() {
 fn a_living_drone_keeps_its_workspaces() {
     let dir = tempfile::tempdir().unwrap();
     let living = Workspaces::open(dir.path()).unwrap();
-    let workspace = living.create(&job()).unwrap();
+    let workspace = living.create("a/b").unwrap();
     let other = Workspaces::open(dir.path()).unwrap();
     assert!(workspace.path().exists());
     drop(living);
@@ -85,7 +85,7 @@ async fn what_a_killed_drone_leaves_is_cleaned_at_the_next_start() {
     let (mask, cancel) = (Arc::new(Mask::default()), CancellationToken::new());
     if let Ok(dir) = std::env::var(CHILD) {
         let workspaces = Workspaces::open(Path::new(&dir)).unwrap();
-        let workspace = workspaces.create(&job()).unwrap();
+        let workspace = workspaces.create("a/b").unwrap();
         fs::write(workspace.path().join("x"), "").unwrap();
         // The test harness keeps what a test prints; the file tells the parent that all is there.
         let script = "setsid sleep 100 & echo $! > \"$1.pid\"; exec sleep 100";

@@ -11,6 +11,7 @@ use shared::{
     protocol::{Lease, Role, RunFile, ToDrone, event::Phase, to_drone::Exposed},
 };
 use std::{collections::VecDeque, path::Path, time::Duration};
+use tempfile::TempDir;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
@@ -270,7 +271,7 @@ pub fn shell_job(kind: &str, commands: Value) -> Value {
 
 /// A drone of this test.
 pub struct TestDrone {
-    pub data: tempfile::TempDir,
+    pub data: TempDir,
     pub stop: Stop,
     running: JoinHandle<Result<(), DroneError>>,
 }
@@ -308,8 +309,8 @@ impl TestDrone {
 
     /// Tells it to go, and checks that nothing is left of its work.
     ///
-    /// That it drains it may say or not: it does not wait until anybody has heard that.
-    pub async fn leave(mut self, peer: Peer) {
+    /// Answers with its data folder. That it drains it may say or not: it does not wait until anybody has heard that.
+    pub async fn leave(mut self, peer: Peer) -> TempDir {
         self.stop.drain.cancel();
         for word in peer.last_words().await {
             assert_eq!(
@@ -320,6 +321,7 @@ impl TestDrone {
         }
         self.ended().await.unwrap();
         self.assert_clean();
+        self.data
     }
 
     /// No workspace is left.
@@ -329,22 +331,15 @@ impl TestDrone {
     }
 }
 
-/// The folders of jobs in a drone's data folder.
+/// The folders of jobs in a drone's data folder: each drone has a folder of its own there.
 pub fn workspaces(data: &Path) -> Vec<String> {
-    let mut left = Vec::new();
-    let mut folders = vec![data.join("workspaces")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.path().is_dir() {
-                // The drone may have a folder of its own in there.
-                folders.push(entry.path());
-            }
-            if entry.file_name().to_string_lossy().contains("j1") {
-                left.push(entry.path().display().to_string());
-            }
-        }
-    }
-    left
+    let below = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let homes = below(&data.join("workspaces"));
+    let folders = homes.iter().flat_map(|home| below(home));
+    folders.map(|path| path.display().to_string()).collect()
 }
 
 /// Processes of which the command line or the environment holds `marker`.

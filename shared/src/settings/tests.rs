@@ -35,6 +35,12 @@ fn later_layers_win_key_by_key() {
 }
 
 #[test]
+fn a_folder_that_is_kept_has_one_name() {
+    let file = Layer::from_toml("[prepare]\ncache = ['./node_modules/', 'a//b', 'node_modules']").unwrap();
+    assert_eq!(Settings::merge(&[file]).unwrap().prepare.cache, ["a/b", "node_modules"]);
+}
+
+#[test]
 fn errors_name_the_key_and_the_nearest_known() {
     for (text, message) in [
         (
@@ -55,6 +61,19 @@ fn errors_name_the_key_and_the_nearest_known() {
         ("[env]\nA-B = 1", "\"A-B\" is no name of an environment variable"),
         ("root = '../x'", "must be a folder inside the repository"),
         ("[test]\nspread = 0", "at least one drone"),
+        (
+            "[prepare]\ncache = '~/.cargo'",
+            "[prepare] cache \"~/.cargo\" is in the home folder, which all jobs share: name a folder inside",
+        ),
+        ("[prepare]\ncache = '$HOME/.m2'", "is in the home folder"),
+        ("[prepare]\ncache = '/var/cache'", "\"/var/cache\" is an absolute path"),
+        ("[prepare]\ncache = 'a/../../b'", "leads out of the repository"),
+        ("[prepare]\ncache = './'", "is the repository itself"),
+        ("[prepare]\ncache = '.git/lfs'", "is where the source is kept"),
+        (
+            "[prepare]\ncache = ['a', 'a-b', 'a/c']",
+            "\"a/c\" is within another folder that is kept",
+        ),
         ("a = = 1", "skep.toml: TOML parse error at line 1"),
     ] {
         let error = Layer::from_toml(text).unwrap_err().to_string();
