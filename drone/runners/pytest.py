@@ -75,8 +75,9 @@ def prime():
         paths, cwd, out = list(sys.path), os.getcwd(), (sys.stdout, sys.stderr)
         sys.stdout = sys.stderr = io.StringIO()
         try:
-            args = ["-c", os.devnull, "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-q"]
-            pytest.main([path, *args, "--basetemp", os.path.join(folder, "t")])
+            # Without confcutdir, pytest would look through the folders around this one.
+            alone = ["-c", os.devnull, "--rootdir", folder, "--confcutdir", folder, "--noconftest"]
+            pytest.main([path, *alone, "-p", "no:cacheprovider", "-q", "--basetemp", os.path.join(folder, "t")])
         finally:
             sys.stdout, sys.stderr = out
             os.environ.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD")

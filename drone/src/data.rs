@@ -108,10 +108,10 @@ impl Data {
         self.dir.join("kept")
     }
 
-    /// What was made of the source of test files, to be used again.
+    /// What warm workers leave for later jobs.
     #[must_use]
-    pub fn bytecode(&self) -> PathBuf {
-        self.dir.join("bytecode")
+    pub fn warm(&self) -> PathBuf {
+        self.dir.join("warm")
     }
 
     /// Messages that do not fit into memory.

@@ -53,7 +53,7 @@ pub struct Machine {
     pub workspaces: Workspaces,
     pub mirrors: PathBuf,
     pub kept: Kept,
-    pub bytecode: PathBuf,
+    pub warm: PathBuf,
     pub plugins: Plugins,
     pub base: Base,
     /// Cancelled: the drone leaves at once.

@@ -105,7 +105,7 @@ pub async fn run_until(config: Config, stop: Stop) -> Result<(), DroneError> {
         workspaces,
         mirrors: data.mirrors(),
         kept,
-        bytecode: data.bytecode(),
+        warm: data.warm(),
         plugins: Plugins::new(&config.plugin_dirs, &base.path),
         base,
         now: stop.now.clone(),

@@ -68,7 +68,7 @@ impl Suite {
                 root: self.dir.path().to_owned(),
                 env: env.clone(),
                 scratch: scratch.path().to_owned(),
-                bytecode: scratch.path().join("bytecode"),
+                kept: scratch.path().join("kept"),
                 mask: Arc::new(Mask::new([])),
                 isolation,
                 pool: pool::Options::new(1),

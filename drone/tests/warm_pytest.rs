@@ -75,15 +75,15 @@ impl Suite {
     }
 
     fn warm(&self, isolation: Isolation) -> Arc<Warm> {
-        self.warm_with(isolation, &self.folder.path().join("bytecode"))
+        self.warm_with(isolation, &self.folder.path().join("kept"))
     }
 
-    fn warm_with(&self, isolation: Isolation, bytecode: &Path) -> Arc<Warm> {
+    fn warm_with(&self, isolation: Isolation, kept: &Path) -> Arc<Warm> {
         let setting = Setting {
             root: self.root(),
             env: self.env.clone(),
             scratch: self.scratch(),
-            bytecode: bytecode.to_owned(),
+            kept: kept.to_owned(),
             mask: Arc::clone(&self.mask),
             isolation,
             pool: pool::Options::new(2),
@@ -339,10 +339,37 @@ async fn a_file_that_needs_the_others_passes_with_a_warning_that_names_it() {
         "it fails either way"
     );
     warm.stop().await;
-    let warm = suite.warm(Isolation::None);
+    let kept = tempfile::tempdir().unwrap();
+    let warm = suite.warm_with(Isolation::None, kept.path());
     let report = suite.run(Some(&warm), "tests/test_order.py", None).await;
     assert_eq!((report.result.outcome, report.warnings.len()), (FileOutcome::Passed, 0));
     warm.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_job_found_out_about_the_order_spares_the_next_one_the_detour() {
+    let kept = tempfile::tempdir().unwrap();
+    // What is said of the file that needs the others, in a job of its own.
+    let warning = async |suite: Suite| {
+        let warm = suite.warm_with(Isolation::Fork, kept.path());
+        let report = suite.run(Some(&warm), "tests/test_order.py", None).await;
+        let bad = suite.run(Some(&warm), "tests/test_nofix.py", None).await;
+        warm.stop().await;
+        assert_eq!((bad.result.outcome, bad.warnings.len()), (FileOutcome::Failed, 0));
+        assert_eq!(report.result.outcome, FileOutcome::Passed);
+        assert_eq!(report.warnings.len(), 1, "{report:?}");
+        report.warnings[0].clone()
+    };
+    let found = "tests/test_order.py failed when it was run by itself and passed when the other files had been loaded";
+    let known = "tests/test_order.py failed when an earlier job ran it by itself";
+    let first = warning(Suite::copy("", &[])).await;
+    assert!(first.starts_with(found), "{first}");
+    let second = warning(Suite::copy("", &[])).await;
+    assert!(second.starts_with(known), "{second}");
+    let source = fs::read_to_string(Suite::copy("", &[]).root().join("tests/test_order.py")).unwrap();
+    let changed = Suite::copy("", &[("tests/test_order.py", &format!("{source}\n# New.\n"))]);
+    let third = warning(changed).await;
+    assert!(third.starts_with(found), "what has changed is tried anew: {third}");
 }
 
 #[tokio::test]
@@ -502,10 +529,13 @@ async fn a_conftest_that_is_broken_is_the_fault_of_its_folder_alone() {
 
 #[tokio::test]
 async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() {
-    let bytecode = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let kept = || -> Vec<(PathBuf, Vec<u8>)> {
         let read = |entry: std::io::Result<fs::DirEntry>| entry.map(|entry| entry.path()).unwrap();
-        let mut all: Vec<_> = fs::read_dir(bytecode.path()).unwrap().map(read).collect();
+        let mut all: Vec<_> = fs::read_dir(folder.path().join("bytecode"))
+            .unwrap()
+            .map(read)
+            .collect();
         all.sort();
         all.into_iter()
             .map(|path| (path.clone(), fs::read(path).unwrap()))
@@ -517,7 +547,7 @@ async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() 
         let mut suite = Suite::copy("", &[("tests/test_place.py", test)]);
         // As it is where nobody has said otherwise: pytest writes beside the file as well.
         suite.env.remove("PYTHONDONTWRITEBYTECODE");
-        let warm = suite.warm_with(Isolation::Fork, bytecode.path());
+        let warm = suite.warm_with(Isolation::Fork, folder.path());
         let report = suite.run(Some(&warm), "tests/test_place.py", None).await;
         assert_eq!(report.cases[0].outcome, CaseOutcome::Passed, "{report:?}");
         let shown = message(&report, "test_bad");

@@ -42,7 +42,7 @@ impl Job {
                 root: prepared.root().to_owned(),
                 env: prepared.env.clone(),
                 scratch: prepared.scratch().to_owned(),
-                bytecode: self.machine.bytecode.clone(),
+                kept: self.machine.warm.clone(),
                 mask: Arc::clone(&self.voice.mask),
                 isolation,
                 pool: options,

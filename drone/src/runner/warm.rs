@@ -2,9 +2,10 @@
 //!
 //! Owns the choice between a warm worker and a command of its own for a file, the templates and pools of one job on one
 //! drone, and the second look at a file that failed alone. Must not know jobs or the link; the programs are `script.rs`'s,
-//! what they say is `talk.rs`'s, what they leave for other jobs `bytecode.rs`'s. Read next: [`Warm::run_file`].
+//! what they say is `talk.rs`'s, what they leave for other jobs `bytecode.rs`'s and `order.rs`'s. Read next: [`Warm::run_file`].
 
 mod bytecode;
+mod order;
 mod script;
 mod talk;
 
@@ -23,7 +24,7 @@ use shared::{
     settings::Isolation,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -37,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Variables that only a file's own process can have.
 const OWN: [&str; 2] = ["SKEP_WORKER_ID", "SKEP_FILE"];
+/// How long the whole suite may take to be loaded before the first file is run; else files are loaded apart.
+const WHOLE_TIME: Duration = Duration::from_secs(60);
 
 /// What a job's warm workers run with.
 pub struct Setting {
@@ -46,8 +49,8 @@ pub struct Setting {
     pub env: BTreeMap<String, String>,
     /// An existing folder outside of the source.
     pub scratch: PathBuf,
-    /// What is made of the source of test files is kept there, for other jobs as well; made when needed.
-    pub bytecode: PathBuf,
+    /// What is left for other jobs is kept there; made when needed.
+    pub kept: PathBuf,
     /// Hides secrets.
     pub mask: Arc<Mask>,
     /// How files are kept apart.
@@ -64,12 +67,14 @@ pub struct Warm {
     way: Way,
     setting: Setting,
     /// Of a template that has loaded framework and configuration; of one that has loaded the whole suite, where files are
-    /// not kept apart.
+    /// not kept apart, or one is known to need the others.
     first: OnceCell<Result<Line, String>>,
     /// Of a template that has loaded the whole suite, for files that fail alone.
     whole: OnceCell<Result<Line, String>>,
     /// As many files as there may be workers.
     gate: Semaphore,
+    /// Files that failed by themselves in an earlier job, and passed where the whole suite was loaded.
+    dependent: OnceLock<BTreeSet<String>>,
     has_warned: AtomicBool,
     /// Why no worker could be had: none is waited for again.
     cold: OnceLock<String>,
@@ -82,6 +87,8 @@ struct Line {
     pool: Pool,
     zygote: Option<Arc<Zygote>>,
     warnings: Vec<String>,
+    /// The whole suite was loaded.
+    whole: bool,
     /// Of the socket, where there is no template to own it.
     _folder: Option<tempfile::TempDir>,
 }
@@ -114,6 +121,7 @@ impl Warm {
             first: OnceCell::new(),
             whole: OnceCell::new(),
             gate: Semaphore::new(workers as usize),
+            dependent: OnceLock::new(),
             has_warned: AtomicBool::new(false),
             cold: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -177,7 +185,7 @@ impl Warm {
             let _turn = self.gate.acquire().await;
             let line = self.line(false).await?;
             let report = self.attempt(line, run, asked).await?;
-            self.look_again(run, asked, report).await
+            self.look_again(run, asked, line, report).await
         };
         tokio::select! {
             biased;
@@ -193,10 +201,20 @@ impl Warm {
         &self,
         run: &FileRun<'_>,
         asked: Option<&[String]>,
-        report: FileReport,
+        first: &Line,
+        mut report: FileReport,
     ) -> Result<FileReport, Cold> {
-        let may_depend =
-            self.may_look_again() && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
+        let is_known = |known: &BTreeSet<String>| known.contains(run.file);
+        if first.whole && report.result.outcome == FileOutcome::Passed && self.dependent.get().is_some_and(is_known) {
+            report.warnings.push(format!(
+                "{} failed when an earlier job ran it by itself; with the other files loaded it passes: its tests depend on \
+                 their order, or fail now and then",
+                run.file
+            ));
+        }
+        let may_depend = self.may_look_again()
+            && !first.whole
+            && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
         if !may_depend {
             return Ok(report);
         }
@@ -225,22 +243,51 @@ impl Warm {
              its tests depend on their order, or fail now and then",
             run.file
         ));
+        let (folder, root, file) = (self.order(), self.setting.root.clone(), run.file.to_owned());
+        // Not noted: the next job finds it out again.
+        let _ = tokio::task::spawn_blocking(move || order::note(&folder, &root, &file)).await;
         Ok(second)
     }
 
     /// The template and its workers, started if need be.
     async fn line(&self, whole: bool) -> Result<&Line, Cold> {
-        let cell = if whole { &self.whole } else { &self.first };
-        let keep = self.setting.isolation == Isolation::None;
-        let line = cell.get_or_init(|| self.open(whole || keep, keep)).await;
+        let line = if whole {
+            self.whole.get_or_init(|| self.open(true, false)).await
+        } else {
+            self.first.get_or_init(|| self.open_first()).await
+        };
         line.as_ref().map_err(|why| Cold::Why(why.clone()))
+    }
+
+    async fn open_first(&self) -> Result<Line, String> {
+        if self.setting.isolation == Isolation::None {
+            return self.open(true, true).await;
+        }
+        if self.may_look_again() {
+            let (folder, root) = (self.order(), self.setting.root.clone());
+            let known = tokio::task::spawn_blocking(move || order::known(&folder, &root, clock::now()));
+            let known = known.await.unwrap_or_default();
+            if !self.dependent.get_or_init(|| known).is_empty() {
+                // A file that ends or holds up whoever imports it has come since: files are loaded apart, and it alone suffers.
+                if let Ok(Ok(line)) = tokio::time::timeout(WHOLE_TIME, self.open(true, false)).await {
+                    return Ok(line);
+                }
+            }
+        }
+        self.open(false, false).await
+    }
+
+    /// Where it is noted which files need others.
+    fn order(&self) -> PathBuf {
+        self.setting.kept.join("order")
     }
 
     async fn open(&self, collect: bool, keep: bool) -> Result<Line, String> {
         let setting = &self.setting;
         let folder = setting.scratch.join("warm");
+        let bytecode = setting.kept.join("bytecode");
         let written = tokio::task::spawn_blocking({
-            let (folder, bytecode) = (folder.clone(), setting.bytecode.clone());
+            let (folder, bytecode) = (folder.clone(), bytecode.clone());
             move || script::write(&folder).and_then(|()| bytecode::shrink(&bytecode))
         });
         let fail = |error: std::io::Error| format!("its program cannot be written: {error}");
@@ -251,7 +298,7 @@ impl Warm {
                 collect,
                 process: self.way == Way::Start,
                 keep,
-                bytecode: &setting.bytecode,
+                bytecode: &bytecode,
                 path: None,
             };
             script::command(
@@ -273,6 +320,7 @@ impl Warm {
                 pool: Pool::new(Arc::new(factory), setting.pool.clone()),
                 zygote: None,
                 warnings: Vec::new(),
+                whole: collect,
                 _folder: Some(home),
             });
         }
@@ -282,6 +330,7 @@ impl Warm {
             pool: Pool::new(Arc::clone(&zygote) as Arc<_>, setting.pool.clone()),
             zygote: Some(zygote),
             warnings,
+            whole: collect,
             _folder: None,
         })
     }
