@@ -17,6 +17,8 @@ mod live;
 mod page;
 #[path = "api/project.rs"]
 mod project;
+#[path = "api/quarantine.rs"]
+mod quarantine;
 #[path = "api/rest.rs"]
 mod rest;
 #[path = "api/session.rs"]

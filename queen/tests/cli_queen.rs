@@ -93,6 +93,39 @@ async fn a_work_tree_runs_on_a_queen_elsewhere() {
     assert_eq!(good.lines().last().unwrap()["files"]["passed"], 1);
     let none = served.ask(&["rerun", &job, "--only", "tests/c.sh"]).await.expect(1);
     assert!(none.stderr.contains("no test file \"tests/c.sh\""), "{none:?}");
+    let quarantine = async |args: &[&str]| served.ask(&[&["quarantine", "me/it"], args].concat()).await;
+    let none = quarantine(&[]).await.expect(0);
+    assert!(
+        none.stdout
+            .contains("no file of me/it is under quarantine; `queen quarantine me/it add"),
+        "{none:?}"
+    );
+    let added = quarantine(&["add", "tests/b.sh", "--reason", "races"]).await.expect(0);
+    assert!(added.stdout.contains("tests/b.sh is under quarantine"), "{added:?}");
+    let listed = quarantine(&[]).await.expect(0);
+    assert!(
+        listed.stdout.contains("races") && listed.stdout.contains("2 of 2 failed, 0 flaky"),
+        "{listed:?}"
+    );
+    let again = served
+        .ask(&["rerun", &job, "--only", "tests/b.sh", "--watch"])
+        .await
+        .expect(1);
+    assert!(
+        again.stdout.contains("failed tests/b.sh"),
+        "what fails each time is never hidden: {again:?}"
+    );
+    let listed = quarantine(&["--json"]).await.expect(0).json();
+    assert_eq!(listed[0]["runs"].as_array().unwrap().len(), 5, "{listed}");
+    let unknown = quarantine(&["add", "tests/c.sh", "--reason", "x"]).await.expect(1);
+    assert!(
+        unknown.stderr.contains("no test file \"tests/c.sh\" of me/it has run"),
+        "{unknown:?}"
+    );
+    let lifted = quarantine(&["lift", "tests/b.sh"]).await.expect(0);
+    assert!(lifted.stdout.contains("no longer under quarantine"), "{lifted:?}");
+    let twice = quarantine(&["lift", "tests/b.sh"]).await.expect(1);
+    assert!(twice.stderr.contains("is not under quarantine"), "{twice:?}");
     let ended = served.ask(&["cancel", &job]).await.expect(1);
     assert!(ended.stderr.contains("ended already"), "{ended:?}");
     drone.cancel();

@@ -16,6 +16,8 @@ mod history;
 mod jobs;
 #[path = "store/list.rs"]
 mod list;
+#[path = "store/quarantine.rs"]
+mod quarantine;
 #[path = "store/retention.rs"]
 mod retention;
 

@@ -16,6 +16,8 @@ mod list;
 #[path = "postgres/mod.rs"]
 #[expect(dead_code, reason = "the server is never ended within these tests")]
 mod postgres;
+#[path = "store/quarantine.rs"]
+mod quarantine;
 #[path = "store/retention.rs"]
 mod retention;
 

@@ -111,6 +111,23 @@ impl Store for Failing {
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
         self.inner.past_runs(project, path).await
     }
+    async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
+        self.inner.quarantined(project, paths).await
+    }
+    async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
+        self.inner.quarantine(project).await
+    }
+    async fn put_in_quarantine(
+        &self,
+        project: &Project,
+        entry: &Quarantine,
+        limit: usize,
+    ) -> Result<Entered, StoreError> {
+        self.inner.put_in_quarantine(project, entry, limit).await
+    }
+    async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError> {
+        self.inner.lift_quarantine(project, path).await
+    }
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
         self.inner.add_token(token, hash).await
     }

@@ -79,6 +79,7 @@ fn events() {
         r#"{"type":"job:cancelled","args":["j1",5]}"#,
         r#"{"type":"job:warning","args":["j1",{"source":"log","message":"m"}]}"#,
         r#"{"type":"job:retry","args":["j1",{"attempt":2,"at":5,"reason":"r"}]}"#,
+        r#"{"type":"job:quarantine","args":["j1",["a","b"]]}"#,
         r#"{"type":"job:returned","args":["j1",[3]]}"#,
         r#"{"type":"job:info","args":["j1",{}]}"#,
         r#"{"type":"pool:worker","args":["j1",1,"created",{"pid":7}]}"#,

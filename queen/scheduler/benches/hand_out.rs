@@ -12,7 +12,7 @@ use shared::{
     DroneId, Incarnation, JobId, JobType, Project, Timestamp,
     protocol::{event::Plan, to_queen::Info},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Files of the job.
 const FILES: usize = 10_000;
@@ -44,6 +44,7 @@ impl Fleet {
             files: (0..FILES)
                 .map(|at| (format!("tests/file_{at}.py"), Some(100)))
                 .collect(),
+            quarantine: BTreeSet::new(),
             plan: Plan::default(),
             tests: true,
         };

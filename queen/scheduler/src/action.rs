@@ -189,6 +189,8 @@ pub struct FileRow {
     pub expect: Option<u64>,
     /// It was bad when it last ran in an earlier job.
     pub failed_before: bool,
+    /// It was under quarantine when it was listed: it has two retries at least.
+    pub quarantined: bool,
 }
 
 /// Where a lease stands.

@@ -8,6 +8,7 @@ use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, job
 use shared::{
     Attempt, DroneId, JobId, LeaseToken, Num, Timestamp,
     protocol::{
+        JobEvent,
         event::{JobError, Plan},
         to_drone::RunFile,
     },
@@ -173,6 +174,8 @@ impl State {
             return self.out.drop("duplicate");
         }
         self.out.accept();
+        let quarantined = files.iter().filter(|listed| listed.quarantined);
+        let quarantined: Vec<String> = quarantined.map(|listed| listed.path.clone()).collect();
         for listed in files {
             let index = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
             self.out.dirty_files.insert((id.clone(), index));
@@ -190,7 +193,12 @@ impl State {
                 lost: 0,
                 expect: listed.expect.map(|expect| expect.duration),
                 failed_before: listed.expect.is_some_and(|expect| expect.failed),
+                quarantined: listed.quarantined,
             }));
+        }
+        if !quarantined.is_empty() {
+            let (job, paths) = (id.clone(), quarantined);
+            self.out.emit(JobEvent::Quarantined { job, paths });
         }
         job.row.files_total = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
         self.out.dirty_jobs.insert(id.clone());

@@ -114,7 +114,7 @@ pub enum JobInput {
         /// The number that it claims.
         num: Num,
     },
-    /// `job:files`, with what history knows of each.
+    /// `job:files`, with what the store knows of each.
     Files {
         /// In the order of the list.
         files: Vec<ListedFile>,
@@ -171,6 +171,8 @@ pub struct ListedFile {
     pub path: String,
     /// What is known; absent for a new file.
     pub expect: Option<Expect>,
+    /// It is under quarantine: a bad result of it may be chance.
+    pub quarantined: bool,
 }
 
 /// What history says of a file.

@@ -1,6 +1,7 @@
 //! Second tries: attempts of a file, poison, files of a lost drone, the whole job again with backoff.
 //!
-//! A bad result uses up one of the plan's retries. A process that died, or a lost drone, is not the test's own word: the
+//! A bad result uses up one of the plan's retries; a file under quarantine has two at least, and counts as bad if none of
+//! them ends well. A process that died, or a lost drone, is not the test's own word: the
 //! file goes elsewhere, but three such losses and it is reported as crashed and not tried again.
 
 use crate::{FileState, Record, State, job::Job, lease::Gone};
@@ -10,6 +11,8 @@ use shared::{
     protocol::{JobEvent, event::Retry},
 };
 
+/// Retries that a file under quarantine has, whatever the plan says.
+const CHANCES: u32 = 2;
 /// Losses after which a file is poison.
 pub(crate) const POISON: u32 = 3;
 
@@ -48,6 +51,11 @@ impl State {
         let retries = job.row.plan.as_ref().map_or(0, |plan| plan.retries);
         let stopping = job.stopping() || job.is_cut();
         let file = &mut job.files[index as usize];
+        let retries = if file.row.quarantined {
+            retries.max(CHANCES)
+        } else {
+            retries
+        };
         let said = match outcome {
             // Words that are the queen's own: from a drone they only say that the file passed, or did not run.
             FileOutcome::Flaky => FileOutcome::Passed,

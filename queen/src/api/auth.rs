@@ -121,6 +121,8 @@ pub fn need(method: &Method, path: &str, query: &str) -> Need {
         "/session" => Need::Nothing,
         "/drone" => Need::Drone,
         tokens if tokens == "/tokens" || tokens.starts_with("/tokens/") => Need::Admin,
+        // What a failure of a file means is for those who make jobs to say.
+        files if !safe && files.starts_with("/projects/") => Need::Trigger,
         jobs if !safe && (jobs == "/jobs" || jobs.starts_with("/jobs/")) => Need::Trigger,
         _ if safe => Need::Read,
         _ => Need::Admin,

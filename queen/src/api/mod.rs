@@ -24,6 +24,7 @@ mod output;
 mod packed;
 mod present;
 mod projects;
+pub mod quarantine;
 mod rerun;
 mod session;
 mod sse;

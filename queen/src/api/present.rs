@@ -3,10 +3,10 @@
 //! Nothing is decided or looked up here. Read next: `jobs.rs`.
 
 use super::view::{
-    DroneView, FileHistoryView, FileView, JobView, NowView, PastRunView, ProjectView, RunningView, SlotView, TokenView,
-    TrendJobView, WaitingView,
+    DroneView, FileHistoryView, FileView, JobView, NowView, PastRunView, ProjectView, QuarantineView, RunningView,
+    SlotView, TokenView, TrendJobView, WaitingView,
 };
-use crate::store::{AccessToken, FileHistory, PastRun, StoredFile, StoredJob, StoredProject};
+use crate::store::{AccessToken, FileHistory, PastRun, Quarantined, StoredFile, StoredJob, StoredProject};
 use scheduler::{DroneStatus, Explain, SlotFile, Waiting};
 
 impl JobView {
@@ -70,6 +70,7 @@ impl FileView {
                 .unwrap_or_default(),
             stderr_tail: result.map(|result| result.stderr_tail).unwrap_or_default(),
             expected: row.expect,
+            quarantined: row.quarantined,
         }
     }
 }
@@ -170,6 +171,22 @@ impl PastRunView {
             outcome: run.outcome,
             duration: run.duration,
             at: run.at.0,
+        }
+    }
+}
+
+impl QuarantineView {
+    /// From what the store has.
+    #[must_use]
+    pub fn of(file: Quarantined) -> Self {
+        let entry = file.entry;
+        Self {
+            path: entry.path,
+            reason: entry.reason,
+            by: entry.who,
+            since: entry.since.0,
+            failed_at: file.failed_at.map(|at| at.0),
+            runs: file.runs.into_iter().map(PastRunView::of).collect(),
         }
     }
 }

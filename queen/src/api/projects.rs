@@ -1,12 +1,14 @@
 //! Projects: what is known of their test files, how their jobs went, their badge.
 //!
-//! A project's name has slashes, so it is the rest of the address. `…/history`, `…/trend` and `…/badge.svg` belong to the
-//! address unless a project has that very name; `…/history` only with a `path` in the query.
+//! A project's name has slashes, so it is the rest of the address. `…/history`, `…/trend`, `…/quarantine` and `…/badge.svg`
+//! belong to the address unless a project has that very name; `…/history` only with a `path` in the query, and
+//! `…/quarantine` always where something is changed.
 
 use super::{
     badge,
     error::{Answer, ApiError},
     extract::Query,
+    quarantine,
     view::{ErrorView, PastRunView, ProjectView, TrendJobView, TrendView},
 };
 use crate::{
@@ -33,8 +35,12 @@ const TREND_LIMIT: u32 = 500;
 pub(super) fn router() -> OpenApiRouter<Context> {
     // The pattern of the rest of an address is no OpenAPI path: these are documented apart from their route.
     OpenApiRouter::with_openapi(Documented::openapi())
+        .merge(OpenApiRouter::with_openapi(quarantine::Documented::openapi()))
         .routes(routes!(list))
-        .route("/projects/{*project}", get(below))
+        .route(
+            "/projects/{*project}",
+            get(below).put(quarantine::put).delete(quarantine::lift),
+        )
 }
 
 #[derive(OpenApi)]
@@ -85,11 +91,7 @@ async fn below(
     Query(query): Query<BelowQuery>,
 ) -> Answer<Response> {
     let projects = context.store.projects().await?;
-    let named = |name: &str| {
-        let name = Project::new(name).map_err(|error| ApiError::bad_query(error.to_string()))?;
-        let known = projects.iter().find(|project| project.project == name);
-        known.cloned().ok_or_else(|| no_project(&name))
-    };
+    let named = |name: &str| named(&projects, name);
     if let (Some(name), Some(path)) = (rest.strip_suffix("/history"), &query.path) {
         query.only("a file's history", &["path"])?;
         return Ok(history(&context, &named(name)?.project, path).await?.into_response());
@@ -100,6 +102,10 @@ async fn below(
         if let Some(name) = below("/trend") {
             query.only("a trend", &["branch", "limit"])?;
             return Ok(trend(&context, &named(name)?.project, query).await?.into_response());
+        }
+        if let Some(name) = below("/quarantine") {
+            query.only("a quarantine", &[])?;
+            return Ok(quarantine::list(&context, &named(name)?.project).await?.into_response());
         }
         if let Some(name) = below("/badge.svg") {
             query.only("a badge", &["branch"])?;
@@ -226,6 +232,13 @@ fn ended(name: &Project, branch: Option<String>, states: &[JobState], limit: u32
         limit,
         ..JobFilter::default()
     }
+}
+
+/// The one of `projects` that is called so.
+pub(super) fn named(projects: &[StoredProject], name: &str) -> Answer<StoredProject> {
+    let name = Project::new(name).map_err(|error| ApiError::bad_query(error.to_string()))?;
+    let known = projects.iter().find(|project| project.project == name);
+    known.cloned().ok_or_else(|| no_project(&name))
 }
 
 fn no_project(name: &Project) -> ApiError {

@@ -33,11 +33,12 @@ pub const COOKIE: &str = "skep_session";
 const LASTS: i64 = 30 * 86_400;
 
 /// What somebody may do, by the word that the page knows it by, and the request that shows whether they may.
-const DEEDS: [(&str, Method, &str); 6] = [
+const DEEDS: [(&str, Method, &str); 7] = [
     ("read", Method::GET, "/api/v1/jobs"),
     ("submit", Method::POST, "/api/v1/jobs"),
     ("cancel", Method::POST, "/api/v1/jobs/x/cancel"),
     ("rerun", Method::POST, "/api/v1/jobs/x/rerun"),
+    ("quarantine", Method::PUT, "/api/v1/projects/x/y/quarantine"),
     ("drain", Method::POST, "/api/v1/drones/x/drain"),
     ("tokens", Method::POST, "/api/v1/tokens"),
 ];

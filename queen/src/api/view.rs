@@ -147,6 +147,9 @@ pub struct FileView {
     pub stderr_tail: String,
     /// Expected milliseconds at speed 100.
     pub expected: Option<u64>,
+    /// It was under quarantine when the job listed it: a failure is tried again up to twice. Absent: it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
 }
 
 /// One page of jobs.
@@ -288,7 +291,7 @@ pub struct SessionView {
     pub name: Option<String>,
     /// They have a token or a session.
     pub signed_in: bool,
-    /// Of `read`, `submit`, `cancel`, `rerun`, `drain` and `tokens` what they may do.
+    /// Of `read`, `submit`, `cancel`, `rerun`, `quarantine`, `drain` and `tokens` what they may do.
     pub may: Vec<String>,
 }
 

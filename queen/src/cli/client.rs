@@ -155,6 +155,12 @@ impl Client {
         self.read(path, &answer)
     }
 
+    /// Puts something below `/api/v1`; the answer says no more than that it was done.
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.strange(error))?;
+        self.ask("PUT", format!("/api/v1/{path}"), Some(body)).await.map(drop)
+    }
+
     /// Deletes something below `/api/v1`.
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.ask("DELETE", format!("/api/v1/{path}"), None).await.map(drop)

@@ -125,8 +125,9 @@ fn took(job: &JobView) -> String {
     report::duration(end.since(Timestamp(started)) as f64)
 }
 
+/// How long ago a time in Unix milliseconds was.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds, for show")]
-fn ago(at: i64) -> String {
+pub fn ago(at: i64) -> String {
     let ms = clock::now().since(Timestamp(at));
     match ms / 1000 {
         0..2 => "now".into(),

@@ -15,6 +15,7 @@ mod keep;
 mod local;
 mod logging;
 mod progress;
+mod quarantine;
 mod report;
 mod run;
 mod screen;
@@ -133,6 +134,8 @@ enum Command {
     Cancel(jobs::CancelArgs),
     /// Run a job again, all of it or only some of its files
     Rerun(jobs::RerunArgs),
+    /// Put flaky files of a project under quarantine, list them, lift them
+    Quarantine(quarantine::QuarantineArgs),
     /// List drones
     Drones,
     /// Let a drone finish what runs and take nothing new
@@ -255,6 +258,7 @@ async fn dispatch(Cli { global, command }: Cli) -> Result<u8, Failure> {
         Command::Logs(args) => jobs::logs(&global, args).await,
         Command::Cancel(args) => jobs::cancel(&global, args).await,
         Command::Rerun(args) => jobs::rerun(&global, args).await,
+        Command::Quarantine(args) => quarantine::quarantine(&global, args).await,
         Command::Drones => drones::list(&global).await,
         Command::Drain(args) => drones::drain(&global, args).await,
         Command::Token(args) => access::token(&global, args).await,

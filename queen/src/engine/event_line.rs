@@ -1,6 +1,6 @@
 //! What a drone's session hands to the engine, and how an event becomes the line that is stored and shown.
 
-use scheduler::{Expect, JobInput, ListedFile};
+use scheduler::{JobInput, ListedFile};
 use serde::Serialize;
 use shared::{
     DroneId, LeaseToken, Seq, Timestamp,
@@ -29,8 +29,8 @@ pub enum Said {
     Info(Info),
     /// What it still holds.
     Resume(Resume),
-    /// Something of a job. For `job:files`: what history knows of each path.
-    Job(JobEvent, Vec<Option<Expect>>),
+    /// Something of a job. For `job:files`: its files with what the store knows of each.
+    Job(JobEvent, Vec<ListedFile>),
     /// Nothing that this queen understands; its number still counts.
     Nothing,
 }
@@ -73,8 +73,8 @@ pub(super) enum Meaning {
     Nothing,
 }
 
-/// Sorts an event. `expect` belongs to `job:files`.
-pub(super) fn meaning(event: &JobEvent, expect: Vec<Option<Expect>>) -> Meaning {
+/// Sorts an event. `files` are those of `job:files`.
+pub(super) fn meaning(event: &JobEvent, files: Vec<ListedFile>) -> Meaning {
     Meaning::Input(match event {
         JobEvent::Queued { .. } => JobInput::Receipt,
         JobEvent::Started { .. } => JobInput::Started,
@@ -84,20 +84,11 @@ pub(super) fn meaning(event: &JobEvent, expect: Vec<Option<Expect>>) -> Meaning 
             code: *code,
         },
         JobEvent::CmdStart { num, .. } => JobInput::CmdStart { num: *num },
-        JobEvent::Files { paths, more, plan, .. } => {
-            let mut expect = expect.into_iter();
-            JobInput::Files {
-                files: paths
-                    .iter()
-                    .map(|path| ListedFile {
-                        path: path.clone(),
-                        expect: expect.next().flatten(),
-                    })
-                    .collect(),
-                more: more.unwrap_or(false),
-                plan: plan.clone(),
-            }
-        }
+        JobEvent::Files { more, plan, .. } => JobInput::Files {
+            files,
+            more: more.unwrap_or(false),
+            plan: plan.clone(),
+        },
         JobEvent::FileStart { num, attempt, .. } => JobInput::FileStart {
             num: *num,
             attempt: *attempt,
@@ -131,7 +122,9 @@ pub(super) fn meaning(event: &JobEvent, expect: Vec<Option<Expect>>) -> Meaning 
         | JobEvent::Warned { .. }
         | JobEvent::Worker { .. } => return Meaning::Output,
         // The queen says these itself.
-        JobEvent::Tested { .. } | JobEvent::Retried { .. } | JobEvent::Info { .. } => return Meaning::Nothing,
+        JobEvent::Tested { .. } | JobEvent::Retried { .. } | JobEvent::Quarantined { .. } | JobEvent::Info { .. } => {
+            return Meaning::Nothing;
+        }
     })
 }
 

@@ -179,9 +179,9 @@ impl Core {
                     now,
                 );
             }
-            Said::Job(event, expect) => {
+            Said::Job(event, files) => {
                 let event = event_line::signed(event, drone);
-                match event_line::meaning(&event, expect) {
+                match event_line::meaning(&event, files) {
                     Meaning::Input(what) => {
                         let job = event.job().clone();
                         let what = DroneInput::Job { job, lease, what };

@@ -16,9 +16,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
-use scheduler::Expect;
+use scheduler::ListedFile;
 use shared::{
-    DroneId, JobId,
+    DroneId,
     protocol::{
         DRONE_PROTOCOL, FRAME_LIMIT, Frame, Hello, JobEvent, Message, ToQueen, VERSION, frame, to_drone::ToDrone,
         to_queen::Agent,
@@ -224,22 +224,30 @@ impl Reader<'_> {
             }
         };
         let mut incoming = Vec::with_capacity(messages.len());
+        let mut broken = None;
         for message in &messages {
-            incoming.extend(self.message(message).await);
+            match self.message(message).await {
+                Ok(said) => incoming.extend(said),
+                Err(error) => {
+                    broken = Some(format!("what is known of a job's files cannot be read: {error}"));
+                    break;
+                }
+            }
         }
         let taken = self.engine.said(self.session, incoming, text.len()).await;
-        taken.map_err(|_| "the engine has stopped".into())
+        taken.map_err(|_| "the engine has stopped".to_owned())?;
+        broken.map_or(Ok(()), Err)
     }
 
-    async fn message(&self, message: &Message<'_>) -> Option<Incoming> {
+    async fn message(&self, message: &Message<'_>) -> Result<Option<Incoming>, StoreError> {
         let said = match ToQueen::read(message) {
             // A sign of life has done its work by arriving; a second hello has none.
             Ok(Some(ToQueen::Agent(Agent::KeepAlive {} | Agent::Hello { .. }))) => Said::Nothing,
             Ok(Some(ToQueen::Agent(Agent::Info { info }))) => Said::Info(info),
             Ok(Some(ToQueen::Agent(Agent::Resume { resume }))) => Said::Resume(resume),
             Ok(Some(ToQueen::Job(event))) => {
-                let expect = self.history(&event).await;
-                Said::Job(event, expect)
+                let files = self.listed(&event).await?;
+                Said::Job(event, files)
             }
             Ok(None) => {
                 metrics::counter!("skep_messages_dropped_total", "why" => "unknown-type").increment(1);
@@ -252,34 +260,39 @@ impl Reader<'_> {
                 Said::Nothing
             }
         };
-        (message.n.is_some() || !matches!(said, Said::Nothing)).then_some(Incoming {
+        let counts = message.n.is_some() || !matches!(said, Said::Nothing);
+        Ok(counts.then_some(Incoming {
             n: message.n,
             lease: message.lease,
             said,
-        })
+        }))
     }
 
-    /// What is known of the files that a drone lists. Without it files are only ordered less well.
-    async fn history(&self, event: &JobEvent) -> Vec<Option<Expect>> {
+    /// The files that a drone lists, with what is known of each. Without their past they are only ordered less well; without
+    /// the quarantine a file in it would count as any other, so that the list has to come again on another connection.
+    async fn listed(&self, event: &JobEvent) -> Result<Vec<ListedFile>, StoreError> {
         let JobEvent::Files { job, paths, .. } = event else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        self.known(job, paths).await.unwrap_or_else(|error| {
-            warn!(%job, %error, "the files' history cannot be read");
-            Vec::new()
-        })
-    }
-
-    async fn known(&self, job: &JobId, paths: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
         let store = self.engine.store();
+        // What is said of a job that is not there counts for nothing.
         let Some(stored) = store.job(job).await? else {
             return Ok(Vec::new());
         };
-        let mut known = store.expectations(&stored.data.project, paths).await?;
-        // The past of a whole file says nothing of some of its cases.
-        for (expect, path) in known.iter_mut().zip(paths) {
-            *expect = expect.filter(|_| !stored.data.cases.contains_key(path));
-        }
-        Ok(known)
+        let project = &stored.data.project;
+        let quarantined = store.quarantined(project, paths).await?;
+        let past = store.expectations(project, paths).await.unwrap_or_else(|error| {
+            warn!(%job, %error, "the files' history cannot be read");
+            vec![None; paths.len()]
+        });
+        let known = paths.iter().zip(past).zip(quarantined);
+        Ok(known
+            .map(|((path, expect), quarantined)| ListedFile {
+                // The past of a whole file says nothing of some of its cases.
+                expect: expect.filter(|_| !stored.data.cases.contains_key(path)),
+                path: path.clone(),
+                quarantined,
+            })
+            .collect())
     }
 }

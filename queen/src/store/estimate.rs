@@ -2,7 +2,10 @@
 //!
 //! Pure arithmetic over one row of history; where that row lies is the database's business.
 
-use shared::outcome::{FileOutcome, FileResult};
+use shared::{
+    Timestamp,
+    outcome::{FileOutcome, FileResult},
+};
 
 /// What a new duration weighs once there are enough old ones.
 const WEIGHT: f64 = 0.3;
@@ -28,12 +31,14 @@ pub struct Learned {
     pub flaky: u64,
     /// It was bad when it last ran.
     pub failed: bool,
+    /// When it was bad the last time.
+    pub failed_at: Option<Timestamp>,
 }
 
 impl Learned {
-    /// Takes one run in. `normal` is its duration in milliseconds at speed 100, if that says something. Answers false,
-    /// and learns nothing, if the file was not run at all.
-    pub fn add(&mut self, result: &FileResult, normal: Option<u64>) -> bool {
+    /// Takes a run in that ended at `at`. `normal` is its duration in milliseconds at speed 100, if that says something.
+    /// Answers false, and learns nothing, if the file was not run at all.
+    pub fn add(&mut self, result: &FileResult, normal: Option<u64>, at: Timestamp) -> bool {
         if result.outcome == FileOutcome::NotRun {
             return false;
         }
@@ -41,6 +46,9 @@ impl Learned {
         self.bad += u64::from(result.outcome.is_bad());
         self.flaky += u64::from(result.outcome == FileOutcome::Flaky);
         self.failed = result.outcome.is_bad();
+        if self.failed {
+            self.failed_at = Some(at);
+        }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds, far below 2^52")]
         match normal {
             Some(ms) => self.time((ms as f64).min(LONGEST)),
@@ -82,7 +90,7 @@ mod tests {
     fn after(durations: &[u64]) -> u64 {
         let mut learned = Learned::default();
         for &ms in durations {
-            assert!(learned.add(&FileResult::bare(FileOutcome::Passed), Some(ms)));
+            assert!(learned.add(&FileResult::bare(FileOutcome::Passed), Some(ms), Timestamp(1)));
         }
         learned.duration()
     }
@@ -104,16 +112,17 @@ mod tests {
     #[test]
     fn counts_what_ran_and_guesses_until_a_duration_is_known() {
         let mut learned = Learned::default();
-        assert!(!learned.add(&FileResult::bare(FileOutcome::NotRun), None));
+        assert!(!learned.add(&FileResult::bare(FileOutcome::NotRun), None, Timestamp(1)));
         assert_eq!(learned, Learned::default());
         let mut crashed = FileResult::bare(FileOutcome::Crashed);
         crashed.duration = 70.0;
-        assert!(learned.add(&crashed, None));
+        assert!(learned.add(&crashed, None, Timestamp(2)));
         assert_eq!((learned.duration(), learned.failed, learned.bad), (70, true, 1));
-        assert!(learned.add(&FileResult::bare(FileOutcome::Flaky), Some(9)));
+        assert!(learned.add(&FileResult::bare(FileOutcome::Flaky), Some(9), Timestamp(3)));
         assert_eq!((learned.duration(), learned.failed), (9, false));
+        assert_eq!(learned.failed_at, Some(Timestamp(2)), "a flaky run has passed");
         assert_eq!((learned.runs, learned.bad, learned.flaky), (2, 1, 1));
-        assert!(learned.add(&crashed, None));
+        assert!(learned.add(&crashed, None, Timestamp(4)));
         assert_eq!(learned.duration(), 9, "a guess never replaces a duration");
     }
 }

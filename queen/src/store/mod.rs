@@ -3,7 +3,7 @@
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
 //! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory),
-//! `rows`, `texts` and `newest` (what databases read alike), `retention` (what they remove alike), `sqlite/`, `postgres/`.
+//! `rows`, `texts` and `newest` (what databases read alike), `retention` and `quarantine` (what they do alike), `sqlite/`, `postgres/`.
 
 mod chunk;
 mod estimate;
@@ -12,6 +12,7 @@ mod model;
 mod newest;
 mod postgres;
 mod pulse;
+mod quarantine;
 mod retention;
 mod rows;
 mod seal;
@@ -201,6 +202,21 @@ pub trait Store: Send + Sync + 'static {
     async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError>;
     /// Past runs of one file, newest first, at most 100.
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError>;
+
+    /// Which of a project's files are under quarantine, in the order of `paths`.
+    async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError>;
+    /// A project's files under quarantine, by path.
+    async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError>;
+    /// Puts a file under quarantine, or changes why it is there; at most `limit` files of a project are. A project that has
+    /// had no job refuses it.
+    async fn put_in_quarantine(
+        &self,
+        project: &Project,
+        entry: &Quarantine,
+        limit: usize,
+    ) -> Result<Entered, StoreError>;
+    /// Takes a file out of quarantine; false if it was not there.
+    async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError>;
 
     /// Keeps a token by the SHA-256 of its value.
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError>;

@@ -313,6 +313,41 @@ pub struct PastRun {
     pub at: Timestamp,
 }
 
+/// A file that somebody has put under quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Path.
+    pub path: String,
+    /// Why, in the words of whoever did it.
+    pub reason: String,
+    /// Who that was; absent where nobody is asked for a token.
+    pub who: Option<String>,
+    /// Since when; a new reason leaves it as it is.
+    pub since: Timestamp,
+}
+
+/// The same with what tells whether it may leave.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// What was put there.
+    pub entry: Quarantine,
+    /// When it was bad the last time, before the quarantine or in it; absent: never, as far as is known.
+    pub failed_at: Option<Timestamp>,
+    /// Its newest runs, newest first, a few.
+    pub runs: Vec<PastRun>,
+}
+
+/// What became of a wish to put a file under quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// It is there now.
+    Added,
+    /// It was there; the reason is the new one.
+    Changed,
+    /// Nothing was changed: the project has as many there as it may have.
+    Full,
+}
+
 /// What is known of one file of a project.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileHistory {

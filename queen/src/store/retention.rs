@@ -66,10 +66,10 @@ pub async fn remove_logs(sql: &mut impl Sql, which: Oldest, now: Timestamp) -> R
             return Ok(removed);
         };
         let begin = "UPDATE endings SET log_removed = coalesce(log_removed, $1) WHERE job = $2";
-        step.sql.run(begin, &[now.0, due.job]).await?;
+        step.sql.run(begin, &[now.0.into(), due.job.into()]).await?;
         if step.clear_log(due.job).await? {
             let end = "UPDATE endings SET log = 0 WHERE job = $1";
-            step.sql.run(end, &[due.job]).await?;
+            step.sql.run(end, &[due.job.into()]).await?;
             removed.jobs += 1;
             removed.bytes += due.log;
         }
@@ -93,7 +93,7 @@ pub async fn remove_jobs(
             return Ok(removed);
         };
         let begin = "UPDATE endings SET going = true, log_removed = coalesce(log_removed, $1) WHERE job = $2";
-        step.sql.run(begin, &[now.0, due.job]).await?;
+        step.sql.run(begin, &[now.0.into(), due.job.into()]).await?;
         if step.clear_log(due.job).await? && step.clear_rest(words, due.job).await? {
             removed.jobs += 1;
             removed.bytes += due.log + due.rest;
@@ -170,7 +170,7 @@ impl<S: Sql> Step<'_, S> {
             "DELETE FROM endings WHERE job = $1",
             "DELETE FROM jobs WHERE key = $1",
         ] {
-            self.rows += self.sql.run(rest, &[job]).await?;
+            self.rows += self.sql.run(rest, &[job.into()]).await?;
         }
         Ok(true)
     }
@@ -179,7 +179,7 @@ impl<S: Sql> Step<'_, S> {
     async fn clear(&mut self, job: i64, statements: &[&'static str]) -> Result<bool, StoreError> {
         for statement in statements {
             let room = STEP.saturating_sub(self.rows);
-            let done = self.sql.run(statement, &[job, int(room)?]).await?;
+            let done = self.sql.run(statement, &[job.into(), int(room)?.into()]).await?;
             self.rows += done;
             if done >= room {
                 return Ok(false);
@@ -195,8 +195,8 @@ pub async fn forget(sql: &mut impl Sql, before: Timestamp) -> Result<u64, StoreE
          SELECT key FROM (
              SELECT key, row_number() OVER (PARTITION BY drone ORDER BY key DESC) AS place FROM drone_lives) AS lives
          WHERE place > $1 LIMIT $2)";
-    sql.run(lives, &[LIVES, int(STEP)?]).await?;
+    sql.run(lives, &[LIVES.into(), int(STEP)?.into()]).await?;
     let learned = "DELETE FROM durations WHERE (project, path) IN (
          SELECT project, path FROM durations WHERE last < $1 ORDER BY last LIMIT $2)";
-    sql.run(learned, &[before.0, int(STEP)?]).await
+    sql.run(learned, &[before.0.into(), int(STEP)?.into()]).await
 }

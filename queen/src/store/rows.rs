@@ -216,7 +216,7 @@ pub(crate) use note_ahead;
 
 /// The columns of a file's row.
 pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
-    files.outcome, files.bad, files.lost, files.expect, files.failed_before";
+    files.outcome, files.bad, files.lost, files.expect, files.failed_before, files.quarantined";
 
 /// A file's row, read.
 pub fn file(row: &impl Cells, job: &JobId) -> Result<FileRow, StoreError> {
@@ -234,6 +234,7 @@ pub fn file(row: &impl Cells, job: &JobId) -> Result<FileRow, StoreError> {
         lost: get_uint(row, "lost")?,
         expect: get_maybe_uint(row, "expect")?,
         failed_before: row.flag("failed_before")?,
+        quarantined: row.flag("quarantined")?,
     })
 }
 
@@ -260,6 +261,7 @@ pub fn learned(row: &impl Cells) -> Result<Learned, StoreError> {
         bad: get_uint(row, "bad")?,
         flaky: get_uint(row, "flaky")?,
         failed: row.flag("failed")?,
+        failed_at: row.maybe_int("failed_at")?.map(Timestamp),
     })
 }
 

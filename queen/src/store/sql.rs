@@ -1,39 +1,91 @@
-//! Statements that both databases understand, asked of either: numbers go in, rows with named columns come out.
+//! Statements that both databases understand, asked of either: values go in, rows with named columns come out.
 //!
-//! Owns no statement. Parameters are written `$1`, `$2`, which both take. Read next: `retention`, which lives on it.
+//! Owns no statement. Parameters are written `$1`, `$2`, which both take. Read next: `retention` and `quarantine`, which live
+//! on it.
 
 use super::{StoreError, value::Cells};
 use sqlx::{
-    postgres::{PgConnection, PgRow},
-    sqlite::{SqliteConnection, SqliteRow},
+    postgres::{PgConnection, PgPool, PgRow},
+    sqlite::{SqliteConnection, SqlitePool, SqliteRow},
 };
 
-/// A connection to one of the databases.
+/// The value of a parameter.
+#[derive(Debug, Clone, Copy)]
+pub enum Arg<'a> {
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(&'a str),
+    /// A text or nothing.
+    MaybeText(Option<&'a str>),
+}
+
+impl From<i64> for Arg<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::MaybeText(value)
+    }
+}
+
+/// One of the databases: a connection, or a pool of those that read.
 pub trait Sql {
     /// What it answers with.
     type Row: Cells;
     /// Runs a statement; answers how many rows it changed.
-    async fn run(&mut self, statement: &'static str, numbers: &[i64]) -> Result<u64, StoreError>;
+    async fn run(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<u64, StoreError>;
     /// The first row that a statement answers with.
-    async fn row(&mut self, statement: &'static str, numbers: &[i64]) -> Result<Option<Self::Row>, StoreError>;
+    async fn row(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<Option<Self::Row>, StoreError>;
+    /// All rows that a statement answers with.
+    async fn rows(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<Vec<Self::Row>, StoreError>;
 }
 
 macro_rules! sql {
-    ($($connection:ty => $row:ty),*) => {
-        $(impl Sql for $connection {
+    ($($place:ty => $row:ty, $asked:ident => $by:expr);*) => {
+        $(impl Sql for $place {
             type Row = $row;
 
-            async fn run(&mut self, statement: &'static str, numbers: &[i64]) -> Result<u64, StoreError> {
-                let query = numbers.iter().fold(sqlx::query(statement), |query, number| query.bind(*number));
-                Ok(query.execute(self).await?.rows_affected())
+            async fn run(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<u64, StoreError> {
+                let $asked = self;
+                Ok(bound!(statement, args).execute($by).await?.rows_affected())
             }
 
-            async fn row(&mut self, statement: &'static str, numbers: &[i64]) -> Result<Option<$row>, StoreError> {
-                let query = numbers.iter().fold(sqlx::query(statement), |query, number| query.bind(*number));
-                Ok(query.fetch_optional(self).await?)
+            async fn row(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<Option<$row>, StoreError> {
+                let $asked = self;
+                Ok(bound!(statement, args).fetch_optional($by).await?)
+            }
+
+            async fn rows(&mut self, statement: &'static str, args: &[Arg<'_>]) -> Result<Vec<$row>, StoreError> {
+                let $asked = self;
+                Ok(bound!(statement, args).fetch_all($by).await?)
             }
         })*
     };
 }
 
-sql!(SqliteConnection => SqliteRow, PgConnection => PgRow);
+macro_rules! bound {
+    ($statement:expr, $args:expr) => {
+        $args.iter().fold(sqlx::query($statement), |query, arg| match *arg {
+            Arg::Int(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+            Arg::MaybeText(value) => query.bind(value),
+        })
+    };
+}
+
+sql!(
+    SqliteConnection => SqliteRow, connection => connection;
+    SqlitePool => SqliteRow, pool => &*pool;
+    PgConnection => PgRow, connection => connection;
+    PgPool => PgRow, pool => &*pool
+);

@@ -271,6 +271,7 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
     assert_eq!(
         addresses,
         [
+            "DELETE /api/v1/projects/{project}/quarantine",
             "DELETE /api/v1/session",
             "DELETE /api/v1/tokens/{id}",
             "GET /api/v1/drones",
@@ -291,6 +292,7 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
             "GET /api/v1/projects/{project}",
             "GET /api/v1/projects/{project}/badge.svg",
             "GET /api/v1/projects/{project}/history",
+            "GET /api/v1/projects/{project}/quarantine",
             "GET /api/v1/projects/{project}/trend",
             "GET /api/v1/queue",
             "GET /api/v1/session",
@@ -301,6 +303,7 @@ async fn every_documented_address_is_there_and_every_address_is_documented() {
             "POST /api/v1/jobs/{id}/rerun",
             "POST /api/v1/session",
             "POST /api/v1/tokens",
+            "PUT /api/v1/projects/{project}/quarantine",
         ]
     );
     // What the document refers to is in it.

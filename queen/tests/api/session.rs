@@ -42,12 +42,12 @@ async fn a_token_signs_in_and_the_cookie_counts_as_it() {
         (
             AccessRole::Trigger,
             "trigger",
-            json!(["read", "submit", "cancel", "rerun"]),
+            json!(["read", "submit", "cancel", "rerun", "quarantine"]),
         ),
         (
             AccessRole::Admin,
             "admin",
-            json!(["read", "submit", "cancel", "rerun", "drain", "tokens"]),
+            json!(["read", "submit", "cancel", "rerun", "quarantine", "drain", "tokens"]),
         ),
     ] {
         let value = token(&queen, role).await;
@@ -279,7 +279,7 @@ async fn a_sign_out_takes_the_cookie_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_queen_needs_no_session_and_takes_one() {
     let queen = Queen::start().await;
-    let everything = json!(["read", "submit", "cancel", "rerun", "drain", "tokens"]);
+    let everything = json!(["read", "submit", "cancel", "rerun", "quarantine", "drain", "tokens"]);
     let open = json!({"role": "open", "signed_in": false, "may": everything});
     assert_eq!(queen.get("/api/v1/session").await.json(), open);
     let value = token(&queen, AccessRole::Read).await;

@@ -119,6 +119,46 @@ async fn a_file_that_passes_after_it_failed_is_flaky_wherever_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_under_quarantine_is_tried_again_although_nothing_else_is() {
+    let fleet = Fleet::with_drone().await;
+    let (twice, always) = (fails(2), fails(9));
+    let scripts = [("always", always.as_str()), ("twice", twice.as_str())];
+    let settings = "[test]\nfail_fast = false\n";
+    let repo = suite(&fleet.dir.path().join("repo"), settings, &scripts);
+    let run = async |name: &str, more: Value| {
+        let count = fleet.dir.path().join(name);
+        std::fs::create_dir(&count).unwrap();
+        let mut wanted = json!({"config": {"env": {"COUNT": count}}});
+        for (key, value) in more.as_object().unwrap() {
+            wanted[key] = value.clone();
+        }
+        let job = fleet.submit(&repo, wanted).await;
+        let events = fleet.finished(&job).await;
+        grammar::check(&events).unwrap_or_else(|why| panic!("{why}\n{events:#?}"));
+        let told = results(&events);
+        let of = |path| of(&told, path).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
+        (fleet.state(&job).await, of("tests/twice"), of("tests/always"))
+    };
+    let (state, twice, always) = run("first", json!({})).await;
+    assert_eq!(
+        (state.as_str(), twice, always),
+        ("failed", vec!["failed".to_owned()], vec!["failed".to_owned()])
+    );
+    for path in ["tests/always", "tests/twice"] {
+        let place = format!("/api/v1/projects/test/project/quarantine?path={path}");
+        let put = ask(&fleet, "PUT", &place, &json!({"reason": "it is chance"})).await;
+        assert_eq!(put.status, 204, "{}", put.body);
+    }
+    let (state, twice, always) = run("second", json!({})).await;
+    assert_eq!(state, "failed", "what fails each time is never hidden");
+    assert_eq!(twice, ["failed", "failed", "flaky"]);
+    assert_eq!(always, ["failed", "failed", "failed"]);
+    let (state, twice, _) = run("third", json!({"only": ["tests/twice"]})).await;
+    assert_eq!((state.as_str(), twice.last().unwrap().as_str()), ("passed", "flaky"));
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fail_fast_stops_what_runs_and_says_what_was_not_run() {
     let fleet = Fleet::with_drone().await;
     let fifo = fleet.dir.path().join("fifo");

@@ -151,6 +151,10 @@ impl Stream {
                 self.outline.push("files".into());
             }
             "job:stdout" | "job:stderr" | "job:plugin" | "job:warning" | "pool:worker" | "job:retry" => {}
+            "job:quarantine" => rule(
+                self.outline.iter().any(|told| told == "files"),
+                "a quarantine before any list",
+            )?,
             _ => return Err("unknown type".into()),
         }
         Ok(())

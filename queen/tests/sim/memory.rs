@@ -73,6 +73,7 @@ struct State {
     drones: BTreeMap<DroneId, Drone>,
     learned: BTreeMap<(Project, String), (Learned, Timestamp)>,
     tokens: BTreeMap<String, (AccessToken, [u8; 32])>,
+    quarantine: BTreeMap<(Project, String), Quarantine>,
     /// Jobs that each project has ever had.
     projects: BTreeMap<Project, u64>,
     /// Files that drones ran to their end, by the minute.
@@ -304,7 +305,7 @@ impl State {
         }
         let file = (result.project.clone(), result.path.clone());
         let (learned, last) = self.learned.entry(file).or_insert((Learned::default(), Timestamp(0)));
-        if learned.add(&result.result, result.normal_duration) {
+        if learned.add(&result.result, result.normal_duration, result.at) {
             *last = result.at;
         }
         Ok(())
@@ -706,6 +707,58 @@ impl Store for MemoryStore {
             });
             runs.collect()
         })
+    }
+
+    async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
+        self.read(|state| {
+            let is_in = |path: &String| state.quarantine.contains_key(&(project.clone(), path.clone()));
+            paths.iter().map(is_in).collect()
+        })
+    }
+
+    async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
+        let mut files = self.read(|state| {
+            let own = state.quarantine.iter().filter(|((name, _), _)| name == project);
+            let files = own.map(|(file, entry)| Quarantined {
+                entry: entry.clone(),
+                failed_at: state.learned.get(file).and_then(|(learned, _)| learned.failed_at),
+                runs: Vec::new(),
+            });
+            files.collect::<Vec<_>>()
+        })?;
+        for file in &mut files {
+            file.runs = self.past_runs(project, &file.entry.path).await?;
+            file.runs.truncate(10);
+        }
+        Ok(files)
+    }
+
+    async fn put_in_quarantine(
+        &self,
+        project: &Project,
+        entry: &Quarantine,
+        limit: usize,
+    ) -> Result<Entered, StoreError> {
+        let state = &mut self.lock().state;
+        if let Some(known) = state.quarantine.get_mut(&(project.clone(), entry.path.clone())) {
+            let since = known.since;
+            *known = Quarantine { since, ..entry.clone() };
+            return Ok(Entered::Changed);
+        }
+        if state.quarantine.keys().filter(|(name, _)| name == project).count() >= limit {
+            return Ok(Entered::Full);
+        }
+        if !state.projects.contains_key(project) {
+            return Err(refused(format!("there is no project {project}")));
+        }
+        let file = (project.clone(), entry.path.clone());
+        state.quarantine.insert(file, entry.clone());
+        Ok(Entered::Added)
+    }
+
+    async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError> {
+        let file = (project.clone(), path.to_owned());
+        Ok(self.lock().state.quarantine.remove(&file).is_some())
     }
 
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {

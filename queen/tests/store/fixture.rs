@@ -90,6 +90,7 @@ pub fn file(id: &str, index: u32, attempt: u32) -> FileRow {
         lost: 2,
         expect: Some(1_234),
         failed_before: true,
+        quarantined: true,
     }
 }
 

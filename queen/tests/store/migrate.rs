@@ -2,7 +2,8 @@
 
 use super::{fixture::*, raw};
 use queen::store::{
-    AccessRole, AccessToken, Applied, Batch, CasePart, JobFilter, Minute, Oldest, SqliteStore, Store, StoreError,
+    AccessRole, AccessToken, Applied, Batch, CasePart, Entered, JobFilter, Minute, Oldest, Quarantine, SqliteStore,
+    Store, StoreError,
 };
 use scheduler::{LeaseState, Record};
 use serde_json::json;
@@ -27,6 +28,9 @@ fn back() -> String {
          DROP TABLE ahead;
          DROP TABLE throughput;
          DROP INDEX results_flaky;
+         DROP TABLE quarantine;
+         ALTER TABLE files DROP COLUMN quarantined;
+         ALTER TABLE durations DROP COLUMN failed_at;
          CREATE TEMP TABLE later AS SELECT * FROM streams;
          DROP TABLE streams;
          {streams}) STRICT;
@@ -94,7 +98,11 @@ async fn populated(dir: &Path) {
                 Record::Lease(lease(id, 3, LeaseState::Live)),
                 Record::Lease(lease(id, 2, LeaseState::Ended)),
             ],
-            results: vec![result(id, "tests/ü 0.py", 1, 500, FileOutcome::Flaky)],
+            results: vec![
+                result(id, "tests/ü 0.py", 1, 500, FileOutcome::Flaky),
+                result(id, "tests/bad.py", 1, 600, FileOutcome::TimedOut),
+                result(id, "tests/bad.py", 2, 700, FileOutcome::Passed),
+            ],
             cases: vec![CasePart {
                 job: job_id(id),
                 num: Num(1),
@@ -185,14 +193,32 @@ async fn a_populated_database_of_the_first_schema_is_found_again_whole() {
         (3, 3, 1)
     );
     assert_eq!(store.past_runs(&project("a/b"), "tests/ü 0.py").await.unwrap().len(), 2);
-    assert_eq!(store.history(&project("a/b")).await.unwrap()[0].runs, 2);
+    let history = store.history(&project("a/b")).await.unwrap();
+    let known = history.iter().find(|file| file.path == "tests/ü 0.py").unwrap();
+    assert_eq!((history.len(), known.runs), (2, 2));
     assert_eq!(store.token([9; 32]).await.unwrap().unwrap().id, "t1");
 
     // What the fifth step has counted.
     let told = |minute: &Minute| (minute.start, minute.files);
     let minutes = store.throughput(Timestamp(0)).await.unwrap();
-    assert_eq!(minutes.iter().map(told).collect::<Vec<_>>(), [(Timestamp(0), 2)]);
+    assert_eq!(minutes.iter().map(told).collect::<Vec<_>>(), [(Timestamp(0), 6)]);
     assert_eq!(store.flaky(&["runs", "waits"].map(job_id)).await.unwrap(), [1, 0]);
+
+    // What the seventh step has found.
+    for path in ["tests/bad.py", "tests/ü 0.py"] {
+        let entry = Quarantine {
+            path: path.into(),
+            reason: "it is late at times".into(),
+            who: None,
+            since: Timestamp(800),
+        };
+        let put = store.put_in_quarantine(&project("a/b"), &entry, 9).await;
+        assert_eq!(put.unwrap(), Entered::Added);
+    }
+    let listed = store.quarantine(&project("a/b")).await.unwrap();
+    let told = listed.iter().map(|file| (file.failed_at, file.runs.len()));
+    assert_eq!(told.collect::<Vec<_>>(), [(Some(Timestamp(600)), 4), (None, 2)]);
+    assert!(runs.files.iter().all(|file| !file.quarantined));
 
     // What the second step has worked out of it is what it would have been told.
     let held = store.holdings().await.unwrap();

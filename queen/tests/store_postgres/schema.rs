@@ -2,7 +2,7 @@
 
 use super::{Place, fixture::*};
 use queen::store::{JobFilter, PgStore, Store, StoreError};
-use scheduler::Record;
+use scheduler::{FileRow, Record};
 use shared::{JobState, Seq, Timestamp, outcome::FileOutcome};
 use std::fs;
 
@@ -62,6 +62,7 @@ const UNDO: &str = "DROP TABLE endings; DROP INDEX job_authors_by_job; DROP INDE
               GROUP BY job) AS open
         WHERE open.job = streams.job;
     DROP TABLE throughput; DROP INDEX results_flaky;
+    DROP TABLE quarantine; ALTER TABLE files DROP COLUMN quarantined; ALTER TABLE durations DROP COLUMN failed_at;
     DROP TABLE ahead; UPDATE job_text SET grams = array_remove(grams, 0);
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
@@ -74,7 +75,11 @@ async fn populate(store: &PgStore) {
     ] {
         let mut batch = submit(data(id, "a/b"), 3, JobState::Queued);
         batch.events = (1..=50).map(|seq| event(id, seq, "some output")).collect();
-        batch.records.push(Record::File(file(id, 0, 1)));
+        batch.records.push(Record::File(FileRow {
+            // The first program knew of none.
+            quarantined: false,
+            ..file(id, 0, 1)
+        }));
         batch
             .records
             .push(Record::Lease(lease(id, 1, scheduler::LeaseState::Live)));

@@ -139,6 +139,8 @@ messages! {
         Phase = "job:phase" { job: JobId, phase: Phase, edge: Edge, code: Option<i32>, at: Timestamp, drone: Option<DroneId> },
         /// The test files, from the home drone. `more`: the list goes on in the next one; the last one has the plan.
         Files = "job:files" { job: JobId, paths: Vec<String>, more: Option<bool>, plan: Option<Plan> },
+        /// Listed files that are under quarantine: one that fails is tried again in the same job. The queen's, after the list.
+        Quarantined = "job:quarantine" { job: JobId, paths: Vec<String> },
         /// A file begins on a worker.
         FileStart = "job:file:start" { job: JobId, num: Num, path: String, worker: u32, attempt: Attempt, drone: Option<DroneId> },
         /// A file has ended.
@@ -208,6 +210,7 @@ impl JobEvent {
             | Self::Cancelled { job, .. }
             | Self::Warned { job, .. }
             | Self::Retried { job, .. }
+            | Self::Quarantined { job, .. }
             | Self::Returned { job, .. }
             | Self::Info { job, .. }
             | Self::Worker { job, .. } => job,

@@ -1,5 +1,6 @@
 //! What a file's result, or its loss, comes to; and the numbers of commands.
 
+use crate::fake::Suite;
 use crate::world::{World, drone_id, info, job_id, new_job, suite};
 use scheduler::{Action, DroneInput, FileRow, FileState, JobInput};
 use shared::{
@@ -10,9 +11,21 @@ use shared::{
 
 /// A job of one file that `a` has begun.
 fn begun(retries: u32) -> World {
-    let mut world = World::new(&[("a", info(100, 1))]);
     let mut suite = suite(1, 1000);
     suite.plan.retries = retries;
+    started(suite)
+}
+
+/// The same under quarantine, in a job that is cut after the first bad file.
+fn quarantined(retries: u32) -> World {
+    let mut suite = suite(1, 1000);
+    (suite.plan.retries, suite.plan.fail_fast) = (retries, true);
+    suite.quarantine.insert(suite.files[0].0.clone());
+    started(suite)
+}
+
+fn started(suite: Suite) -> World {
+    let mut world = World::new(&[("a", info(100, 1))]);
     world.submit(new_job("j"), suite);
     for _ in 0..20 {
         if world.files("j").first().is_some_and(|file| file.num.is_some()) {
@@ -52,6 +65,66 @@ fn a_pass_after_a_bad_attempt_is_flaky() {
         }
     );
     assert_eq!(world.row("j").test_code, Some(0));
+}
+
+#[test]
+fn a_file_under_quarantine_has_two_more_tries_and_is_bad_if_it_fails_in_each() {
+    for (ends, outcome, code) in [
+        (vec![FileOutcome::Failed, FileOutcome::Passed], FileOutcome::Flaky, 0),
+        (
+            vec![FileOutcome::TimedOut, FileOutcome::Failed, FileOutcome::Passed],
+            FileOutcome::Flaky,
+            0,
+        ),
+        (vec![FileOutcome::Failed; 3], FileOutcome::Failed, 1),
+        (vec![FileOutcome::Passed], FileOutcome::Passed, 0),
+    ] {
+        let mut world = quarantined(0);
+        for (attempt, end) in (1..).zip(&ends) {
+            assert_eq!(
+                (world.files("j")[0].attempt.0, world.row("j").test_code),
+                (attempt, None)
+            );
+            let end = done(&world, *end, false);
+            world.says("a", "j", end);
+        }
+        assert_eq!(world.files("j")[0].outcome, Some(outcome), "{ends:?}");
+        assert_eq!(world.row("j").test_code, Some(code), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_quarantine_takes_no_retry_away_and_holds_the_cut_back() {
+    let mut world = quarantined(4);
+    for attempt in 2..=5 {
+        let failed = done(&world, FileOutcome::Failed, false);
+        world.says("a", "j", failed);
+        assert_eq!((world.files("j")[0].attempt.0, world.row("j").files_bad), (attempt, 0));
+    }
+    let failed = done(&world, FileOutcome::Failed, false);
+    world.says("a", "j", failed);
+    assert_eq!(world.row("j").files_bad, 1);
+}
+
+#[test]
+fn a_file_stays_under_quarantine_when_the_queen_starts_again_and_is_told_as_such_once() {
+    let mut world = quarantined(0);
+    let failed = done(&world, FileOutcome::Failed, false);
+    world.says("a", "j", failed);
+    world.restart_queen();
+    world.connect(&drone_id("a"), false);
+    assert!(world.files("j")[0].quarantined);
+    let failed = done(&world, FileOutcome::Failed, false);
+    world.says("a", "j", failed);
+    assert_eq!(world.files("j")[0].attempt.0, 3);
+    let told: Vec<_> = world.events[&job_id("j")]
+        .iter()
+        .filter_map(|event| match event {
+            JobEvent::Quarantined { paths, .. } => Some(paths.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [["t/000".to_owned()]]);
 }
 
 /// A job of six files with `fail_fast` on `a` (two slots) and a helper `b` (one), all slots at work; and the first file

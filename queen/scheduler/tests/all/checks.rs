@@ -254,6 +254,14 @@ impl Ledger {
             "broken: a file's end is the recorded result: {id}, {}",
             file.path
         );
+        let stopped = row.cancel.is_some() || row.error.is_some();
+        if file.quarantined && outcome.is_bad() && outcome != FileOutcome::Crashed && !stopped {
+            let cut = row.files_bad > 1 && row.plan.as_ref().is_some_and(|plan| plan.fail_fast);
+            assert!(
+                cut || file.bad >= 3,
+                "broken: a file under quarantine is bad only after three bad attempts: {id}, {file:?}"
+            );
+        }
         if outcome == FileOutcome::Crashed {
             assert!(
                 file.lost >= 3,

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug, Clone, Default)]
 pub struct Suite {
     pub files: Vec<(String, Option<u64>)>,
+    pub quarantine: BTreeSet<String>,
     pub plan: Plan,
     pub tests: bool,
 }
@@ -443,6 +444,7 @@ impl Fake {
                     duration,
                     failed: duration % 7 == 0,
                 }),
+                quarantined: suite.quarantine.contains(path),
             };
             let files: Vec<ListedFile> = suite.files.iter().map(listed).collect();
             let (one, two) = files.split_at(files.len() / 2);

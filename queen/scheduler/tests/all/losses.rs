@@ -207,6 +207,7 @@ fn a_cancel_that_comes_with_half_a_list_leaves_no_file_without_an_end() {
     let listed = |path: &str| ListedFile {
         path: path.into(),
         expect: None,
+        quarantined: false,
     };
     for (path, more) in [("late", true), ("last", false)] {
         let (files, plan) = (vec![listed(path)], None);

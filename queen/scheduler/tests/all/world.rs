@@ -52,6 +52,7 @@ pub fn info(speed: u32, capacity: u32) -> Info {
 pub fn suite(count: usize, ms: u64) -> Suite {
     Suite {
         files: (0..count).map(|at| (format!("t/{at:03}"), Some(ms))).collect(),
+        quarantine: BTreeSet::new(),
         plan: shared::protocol::event::Plan {
             prepare_commands: 1,
             cleanup_commands: 1,

@@ -70,6 +70,7 @@ fn stored(path: &str, tail: String) -> StoredFile {
             lost: 0,
             expect: None,
             failed_before: false,
+            quarantined: false,
         },
         at: Some(Timestamp(1)),
         result: Some(result),

@@ -169,3 +169,20 @@ pub struct PastRunView {
     /// When.
     pub at: i64,
 }
+
+/// A test file under quarantine.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QuarantineView {
+    /// Path.
+    pub path: String,
+    /// Why, in the words of whoever put it there.
+    pub reason: String,
+    /// Who that was: what their token is for; null if they needed none.
+    pub by: Option<String>,
+    /// Since when.
+    pub since: i64,
+    /// When a run of it last failed, also one after which it passed; null: never, as far as is known.
+    pub failed_at: Option<i64>,
+    /// Its newest runs, newest first, at most 10.
+    pub runs: Vec<PastRunView>,
+}

@@ -26,7 +26,7 @@ use tokio::{
 
 /// Every table that a queen keeps something in, of all versions of the schema. What only tells queens apart at one
 /// database stays there.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "ahead",
     "cases",
     "drone_lives",
@@ -42,6 +42,7 @@ const TABLES: [&str; 19] = [
     "leases",
     "meta",
     "projects",
+    "quarantine",
     "results",
     "streams",
     "throughput",

@@ -13,6 +13,15 @@ use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
 use sqlx::{Postgres, QueryBuilder, postgres::PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+/// See [`all`](crate::store::quarantine::all).
+pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome, duration, at FROM quarantine
+     CROSS JOIN LATERAL (
+         SELECT key, job, outcome, duration, at FROM results
+         WHERE results.project = quarantine.project AND results.path = quarantine.path
+         ORDER BY at DESC, key DESC LIMIT $2) AS newest
+     JOIN jobs ON jobs.key = newest.job
+     WHERE quarantine.project = (SELECT key FROM projects WHERE name = $1) ORDER BY at DESC, newest.key DESC";
+
 /// Writes results and learns from them. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
     if results.is_empty() {
@@ -84,7 +93,7 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
     let files: BTreeSet<&(i64, String)> = results.iter().map(|(_, file)| file).collect();
     let (project, path): (Vec<i64>, Vec<&str>) = files.iter().map(|(project, path)| (*project, path.as_str())).unzip();
     let rows = sqlx::query(
-        "SELECT project, path, mean, timed, runs, bad, flaky, failed FROM durations
+        "SELECT project, path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
          WHERE (project, path) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))",
     )
     .bind(project)
@@ -99,7 +108,7 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
     for (one, file) in &results {
         let earlier = changed.get(file).map(|(learned, _)| *learned);
         let mut learned = earlier.or_else(|| known.get(file).copied()).unwrap_or_default();
-        if learned.add(&one.result, one.normal_duration) {
+        if learned.add(&one.result, one.normal_duration, one.at) {
             changed.insert(file, (learned, one.at));
         }
     }
@@ -107,7 +116,7 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
         return Ok(());
     }
     let (mut project, mut path, mut mean, mut failed, mut last) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut timed, mut runs, mut bad, mut flaky) = (vec![], vec![], vec![], vec![]);
+    let (mut timed, mut runs, mut bad, mut flaky, mut failed_at) = (vec![], vec![], vec![], vec![], vec![]);
     for ((of, name), (learned, at)) in changed {
         project.push(*of);
         path.push(name.as_str());
@@ -117,15 +126,16 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
         bad.push(int(learned.bad)?);
         flaky.push(int(learned.flaky)?);
         failed.push(learned.failed);
+        failed_at.push(learned.failed_at.map(|at| at.0));
         last.push(at.0);
     }
     sqlx::query(
-        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, last)
+        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::bigint[],
-             $7::bigint[], $8::bool[], $9::bigint[])
+             $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[])
          ON CONFLICT (project, path) DO UPDATE SET
              mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
-             flaky = excluded.flaky, failed = excluded.failed, last = excluded.last",
+             flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last",
     )
     .bind(project)
     .bind(path)
@@ -135,6 +145,7 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
     .bind(bad)
     .bind(flaky)
     .bind(failed)
+    .bind(failed_at)
     .bind(last)
     .execute(&mut *write.sql)
     .await?;
@@ -241,7 +252,7 @@ pub async fn expectations(
 ) -> Result<Vec<Option<Expect>>, StoreError> {
     let names: Vec<String> = paths.iter().map(|path| indexed(path)).collect();
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = $1) AND path = ANY($2)",
     )
     .bind(project.as_str())
@@ -277,7 +288,7 @@ pub async fn projects(pool: &PgPool) -> Result<Vec<StoredProject>, StoreError> {
 /// See [`Store::history`](crate::store::Store::history).
 pub async fn history(pool: &PgPool, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, last FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, last FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = $1) ORDER BY mean DESC, path",
     )
     .bind(project.as_str())

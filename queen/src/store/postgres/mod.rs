@@ -29,14 +29,17 @@ pub use copy::{copy, put_back};
 pub use open::newest_known;
 
 use super::{
-    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt, PastRun,
-    Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
+    AccessToken, Batch, Entered, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt,
+    PastRun, Quarantine, Quarantined, Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
+    quarantine,
 };
 use async_trait::async_trait;
 use open::Opened;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
+use sqlx::postgres::PgConnection;
 use std::{fmt, path::Path, sync::Arc, time::Duration};
+use write::{indexed, plain};
 
 /// How long a question may take before the server counts as not answering. It gives up by itself before.
 const LONGEST: Duration = Duration::from_secs(40);
@@ -169,6 +172,46 @@ impl Store for PgStore {
 
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
         answer(history::past_runs(&self.0.readers, project, path)).await
+    }
+
+    async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
+        let names: Vec<String> = paths.iter().map(|path| indexed(path)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        answer(quarantine::of(&mut self.0.readers.clone(), project, &names)).await
+    }
+
+    async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
+        let readers = &mut self.0.readers.clone();
+        answer(quarantine::all(readers, history::NEWEST_RUNS, project)).await
+    }
+
+    async fn put_in_quarantine(
+        &self,
+        project: &Project,
+        entry: &Quarantine,
+        limit: usize,
+    ) -> Result<Entered, StoreError> {
+        let (opened, project) = (self.0.clone(), project.clone());
+        let entry = Quarantine {
+            path: indexed(&entry.path),
+            reason: plain(&entry.reason),
+            who: entry.who.as_deref().map(plain),
+            since: entry.since,
+        };
+        apart(async move {
+            let put = async |sql: &mut PgConnection| quarantine::put(sql, &project, &entry, limit).await;
+            opened.writer.transact(put).await
+        })
+        .await
+    }
+
+    async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError> {
+        let (opened, project, path) = (self.0.clone(), project.clone(), indexed(path));
+        apart(async move {
+            let lift = async |sql: &mut PgConnection| quarantine::lift(sql, &project, &path).await;
+            opened.writer.transact(lift).await
+        })
+        .await
     }
 
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {

@@ -52,6 +52,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "ahead",
         include_str!("../../../../migrations/postgres/0006_ahead.sql"),
     ),
+    (
+        7,
+        "quarantine",
+        include_str!("../../../../migrations/postgres/0007_quarantine.sql"),
+    ),
 ];
 
 /// An open database.

@@ -1,10 +1,7 @@
 //! What finished jobs hold, weighed when they end, and its removal in short transactions, so that the queue of writes moves
 //! on in between. The space is PostgreSQL's to use again. Read next: the store's own `retention`, which does the steps.
 
-use super::{
-    session::{Session, Writer},
-    write::Write,
-};
+use super::{session::Writer, write::Write};
 use crate::store::{
     Holdings, Oldest, Removed, StoreError,
     retention::{self, HOLDINGS, Words},
@@ -12,10 +9,7 @@ use crate::store::{
 };
 use scheduler::Record;
 use shared::Timestamp;
-use sqlx::{
-    Connection,
-    postgres::{PgConnection, PgPool},
-};
+use sqlx::postgres::PgPool;
 
 const WORDS: Words = Words {
     begun: "SELECT job, log, rest FROM endings WHERE going LIMIT 1",
@@ -53,36 +47,19 @@ pub async fn holdings(pool: &PgPool) -> Result<Holdings, StoreError> {
 
 /// See [`Store::remove_logs`](crate::store::Store::remove_logs).
 pub async fn remove_logs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    transact(writer, async |sql| retention::remove_logs(sql, which, now).await).await
+    writer
+        .transact(async |sql| retention::remove_logs(sql, which, now).await)
+        .await
 }
 
 /// See [`Store::remove_jobs`](crate::store::Store::remove_jobs).
 pub async fn remove_jobs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    transact(writer, async |sql| {
-        retention::remove_jobs(sql, &WORDS, which, now).await
-    })
-    .await
+    writer
+        .transact(async |sql| retention::remove_jobs(sql, &WORDS, which, now).await)
+        .await
 }
 
 /// See [`Store::forget`](crate::store::Store::forget).
 pub async fn forget(writer: &Writer, before: Timestamp) -> Result<u64, StoreError> {
-    transact(writer, async |sql| retention::forget(sql, before).await).await
-}
-
-/// Does all of `work` in one transaction, or nothing of it.
-async fn transact<T>(
-    writer: &Writer,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let turn = writer.turn().await?;
-    turn.run(async |session: &mut Session| {
-        // What is known of a job's stream is no longer true once the job is gone.
-        session.streams.clear();
-        let mut transaction = session.sql.begin().await?;
-        writer.fence(&mut transaction).await?;
-        let done = work(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(done)
-    })
-    .await
+    writer.transact(async |sql| retention::forget(sql, before).await).await
 }

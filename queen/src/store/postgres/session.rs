@@ -85,6 +85,23 @@ impl Writer {
         Ok(Turn { place, session })
     }
 
+    /// Does all of `work` in one transaction, or nothing of it; what is remembered of streams may not be so afterwards.
+    pub async fn transact<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let turn = self.turn().await?;
+        turn.run(async |session| {
+            session.streams.clear();
+            let mut transaction = session.sql.begin().await?;
+            self.fence(&mut transaction).await?;
+            let done = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
     /// What every transaction begins with: fails unless the database is ours, and keeps it ours until the end.
     pub async fn fence(&self, sql: &mut PgConnection) -> Result<(), StoreError> {
         let ours = sqlx::query("SELECT 1 FROM owner WHERE name = $1 FOR SHARE")

@@ -15,6 +15,14 @@ use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
 use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
 use std::collections::HashMap;
 
+/// See [`all`](crate::store::quarantine::all).
+pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome, duration, at FROM quarantine
+     JOIN results ON results.key IN (
+         SELECT key FROM results AS newest WHERE newest.project = quarantine.project AND newest.path = quarantine.path
+         ORDER BY at DESC, key DESC LIMIT $2)
+     JOIN jobs ON jobs.key = results.job
+     WHERE quarantine.project = (SELECT key FROM projects WHERE name = $1) ORDER BY at DESC, results.key DESC";
+
 /// Writes results and learns from them. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
     for place in pulse::counted(results) {
@@ -59,21 +67,23 @@ pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result
 }
 
 async fn learn(write: &mut Write<'_>, project: i64, one: &AttemptResult) -> Result<(), StoreError> {
-    let row = sqlx::query("SELECT mean, timed, runs, bad, flaky, failed FROM durations WHERE project = ? AND path = ?")
-        .bind(project)
-        .bind(&one.path)
-        .fetch_optional(&mut *write.sql)
-        .await?;
+    let row = sqlx::query(
+        "SELECT mean, timed, runs, bad, flaky, failed, failed_at FROM durations WHERE project = ? AND path = ?",
+    )
+    .bind(project)
+    .bind(&one.path)
+    .fetch_optional(&mut *write.sql)
+    .await?;
     let mut learned = row.as_ref().map(rows::learned).transpose()?.unwrap_or_default();
-    if !learned.add(&one.result, one.normal_duration) {
+    if !learned.add(&one.result, one.normal_duration, one.at) {
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, last)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (project, path) DO UPDATE SET
              mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
-             flaky = excluded.flaky, failed = excluded.failed, last = excluded.last",
+             flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last",
     )
     .bind(project)
     .bind(&one.path)
@@ -83,6 +93,7 @@ async fn learn(write: &mut Write<'_>, project: i64, one: &AttemptResult) -> Resu
     .bind(int(learned.bad)?)
     .bind(int(learned.flaky)?)
     .bind(learned.failed)
+    .bind(learned.failed_at.map(|at| at.0))
     .bind(one.at.0)
     .execute(&mut *write.sql)
     .await?;
@@ -163,7 +174,7 @@ pub async fn expectations(
     paths: &[String],
 ) -> Result<Vec<Option<Expect>>, StoreError> {
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = ?) AND path IN (SELECT value FROM json_each(?))",
     )
     .bind(project.as_str())
@@ -198,7 +209,7 @@ pub async fn projects(readers: &SqlitePool) -> Result<Vec<StoredProject>, StoreE
 /// See [`Store::history`](crate::store::Store::history).
 pub async fn history(readers: &SqlitePool, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, last FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, last FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = ?) ORDER BY mean DESC, path",
     )
     .bind(project.as_str())

@@ -158,14 +158,16 @@ pub async fn record(write: &mut Write<'_>, records: &[Record]) -> Result<(), Sto
     // A job lists thousands of files at once: they go in as one value, which costs one statement.
     if !files.is_empty() {
         sqlx::query(
-            "INSERT INTO files (job, idx, path, state, attempt, num, token, drone, outcome, bad, lost, expect, failed_before)
+            "INSERT INTO files (job, idx, path, state, attempt, num, token, drone, outcome, bad, lost, expect, failed_before,
+                 quarantined)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-                    value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+                    value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13
              FROM json_each(?) WHERE true
              ON CONFLICT (job, idx) DO UPDATE SET
                  path = excluded.path, state = excluded.state, attempt = excluded.attempt, num = excluded.num,
                  token = excluded.token, drone = excluded.drone, outcome = excluded.outcome, bad = excluded.bad,
-                 lost = excluded.lost, expect = excluded.expect, failed_before = excluded.failed_before",
+                 lost = excluded.lost, expect = excluded.expect, failed_before = excluded.failed_before,
+                 quarantined = excluded.quarantined",
         )
         .bind(Value::Array(files).to_string())
         .execute(&mut *write.sql)
@@ -199,6 +201,7 @@ fn file(job: i64, row: &FileRow) -> Value {
         row.lost,
         row.expect.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
         i64::from(row.failed_before),
+        i64::from(row.quarantined),
     ])
 }
 

@@ -19,8 +19,9 @@ mod value;
 mod write;
 
 use super::{
-    AccessToken, Batch, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt, PastRun,
-    Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
+    AccessToken, Batch, Entered, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt,
+    PastRun, Quarantine, Quarantined, Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
+    quarantine,
 };
 use async_trait::async_trait;
 pub use copy::{after_copy, copy};
@@ -28,6 +29,7 @@ use open::Opened;
 pub use open::newest_known;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
+use sqlx::sqlite::SqliteConnection;
 use std::{path::Path, sync::Arc};
 
 /// A store in a data directory. Cloning shares it.
@@ -126,6 +128,30 @@ impl Store for SqliteStore {
 
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
         history::past_runs(&self.0.readers, project, path).await
+    }
+
+    async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        quarantine::of(&mut self.0.readers.clone(), project, &paths).await
+    }
+
+    async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
+        quarantine::all(&mut self.0.readers.clone(), history::NEWEST_RUNS, project).await
+    }
+
+    async fn put_in_quarantine(
+        &self,
+        project: &Project,
+        entry: &Quarantine,
+        limit: usize,
+    ) -> Result<Entered, StoreError> {
+        let put = async |sql: &mut SqliteConnection| quarantine::put(sql, project, entry, limit).await;
+        self.0.writer.transact(put).await
+    }
+
+    async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError> {
+        let lift = async |sql: &mut SqliteConnection| quarantine::lift(sql, project, path).await;
+        self.0.writer.transact(lift).await
     }
 
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {

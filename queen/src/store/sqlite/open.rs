@@ -49,6 +49,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (5, "pulse", include_str!("../../../../migrations/sqlite/0005_pulse.sql")),
     (6, "ahead", include_str!("../../../../migrations/sqlite/0006_ahead.sql")),
+    (
+        7,
+        "quarantine",
+        include_str!("../../../../migrations/sqlite/0007_quarantine.sql"),
+    ),
 ];
 
 /// An open data directory.

@@ -183,7 +183,7 @@ fn job(rng: &mut Rng, at: u64, large: bool) -> (NewJob, Suite) {
     let files = rng.below(most + 1);
     let base = rng.pick(&[10, 500, 20_000]);
     let files = (0..files).map(|file| (format!("t/{file}"), rng.chance(70).then(|| base + base * rng.below(9))));
-    let files = files.collect();
+    let files: Vec<(String, Option<u64>)> = files.collect();
     let plan = Plan {
         retries: rng.pick(&[0, 0, 1, 2]),
         spread: rng.pick(&[None, None, None, Some(2)]),
@@ -193,8 +193,16 @@ fn job(rng: &mut Rng, at: u64, large: bool) -> (NewJob, Suite) {
         cleanup_commands: rng.below(3) as u32,
         ..Plan::default()
     };
-    let tests = job_type.tests();
-    (new, Suite { files, plan, tests })
+    // Drawn apart, so that the worlds are those that they were before there was a quarantine.
+    let mut apart = Rng::new(!rng.0);
+    let suspects = files.iter().map(|(path, _)| path.clone());
+    let suite = Suite {
+        quarantine: suspects.filter(|_| apart.chance(10)).collect(),
+        tests: job_type.tests(),
+        files,
+        plan,
+    };
+    (new, suite)
 }
 
 fn weights(rng: &mut Rng) -> Vec<(u64, Move)> {
