@@ -50,6 +50,7 @@ bench: ## side by side: pytest on real suites, trigger to first test, bare inser
 	bench/store
 	bench/commands
 	bench/page
+	bench/first-load
 	bench/line-to-pixel
 
 chaos: ## real processes under a seeded schedule of faults, on both databases; scripts/chaos --help

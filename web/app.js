@@ -143,13 +143,20 @@ function Loaded({ view, place }) {
   return html`<${Skeleton} rows="8" />`;
 }
 
-function App() {
-  const [place, setPlace] = useState(match(location.href));
-  const [session, setSession] = useState(/** @type {any} */ (null));
-  useEffect(() => {
+function App({ first }) {
+  const [place, setPlace] = useState(first);
+  const [session, setSession] = useState(ctx.session);
+  // What is pressed as soon as it is seen does something.
+  useLayoutEffect(() => {
     page = { moved: setPlace, session: setSession };
     ctx.go = start((next) => page.moved(next));
-    whoAmI().then(() => ctx.may('read') && listen());
+  }, []);
+  useEffect(() => {
+    asked.then(() => {
+      // It may have been told before there was anybody to hear.
+      setSession((before) => before ?? ctx.session);
+      if (ctx.may('read')) listen();
+    });
     // Whoever could not be asked at first is asked when there is a connection.
     // And a connection that was refused may have been so because the session has ended.
     const stop = live.watch((state) => {
@@ -176,8 +183,13 @@ function App() {
   <//>`;
 }
 
-// The view's module comes along with the rest of the page, not after it.
-const first = match(location.href).view;
-if (VIEWS[first]) load(first).catch(() => {});
-const root = document.getElementById('app');
-if (root) render(html`<${App} />`, root);
+/** Draws the page once its first view is there: it comes along with this module, not after it. What fails, the view shows. */
+async function begin() {
+  const root = document.getElementById('app');
+  const first = match(location.href);
+  if (VIEWS[first.view]) await load(first.view).catch(() => {});
+  if (root) render(html`<${App} first=${first} />`, root);
+}
+
+const asked = whoAmI();
+begin();

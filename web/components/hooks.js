@@ -1,7 +1,7 @@
 // Hooks of the project's own: redraws once a frame, the clock, loading, keys.
 
 import { FINAL } from '../lib/states.js';
-import { useEffect, useReducer, useRef, useState } from './html.js';
+import { useEffect, useLayoutEffect, useReducer, useRef, useState } from './html.js';
 
 /** A function that asks for a redraw; many calls in one frame are one redraw. */
 export function useRedraw() {
@@ -46,7 +46,8 @@ export function useLoad(load, deps) {
       (error) => answer({ data: null, error, loading: false }),
     );
   };
-  useEffect(() => {
+  // Before anything is painted: what was asked for early is there already.
+  useLayoutEffect(() => {
     set((before) => ({ ...before, loading: true }));
     reload();
     return () => {

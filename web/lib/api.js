@@ -15,6 +15,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What was asked for before this module was there, by path: the answer and its text, which are taken once. See first.js. */
+const early = globalThis.skepEarly ?? new Map();
+
 /**
  * @param {string} method
  * @param {string} path below /api/v1
@@ -28,9 +31,11 @@ async function call(method, path, body, signal) {
   if (body !== undefined) headers['content-type'] = 'application/json';
   let response;
   let text;
+  const asked = method === 'GET' ? early.get(path) : undefined;
+  if (asked) early.delete(path);
   try {
-    response = await fetch(`/api/v1${path}`, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
-    text = await response.text();
+    const options = { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) };
+    [response, text] = await (asked ?? fetch(`/api/v1${path}`, options).then(async (answer) => [answer, await answer.text()]));
   } catch {
     throw new ApiError(0, 'unreachable', 'The queen cannot be reached. This page tries again by itself.');
   }

@@ -45,8 +45,8 @@ function safeDecode(text) {
 }
 
 /**
- * Calls `show` with each place one comes to; links of this origin become steps. Answers `go(address, replace)`. A place that one
- * came back to says so by `back`.
+ * Calls `show` with each place one comes to from here on; links of this origin become steps. Answers `go(address, replace)`. A
+ * place that one came back to says so by `back`.
  */
 export function start(show) {
   const here = (back) => show({ ...match(location.pathname + location.search + location.hash), back });
@@ -72,6 +72,5 @@ export function start(show) {
     }
     go(to.pathname + to.search + to.hash);
   });
-  here(false);
   return go;
 }

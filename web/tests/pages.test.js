@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import * as format from '../lib/format.js';
 import { jobOf } from '../lib/new-job.js';
 import { address, jobPath, match, projectPath } from '../lib/router.js';
@@ -28,6 +29,48 @@ describe('addresses', () => {
     assert.equal(match(jobPath('a/b?c')).params.id, 'a/b?c');
     assert.equal(match(projectPath('o w/group/n#n')).params.name, 'o w/group/n#n');
     assert.deepEqual(match(address('/jobs', { text: 'a&b=c', state: '' })).query, { text: 'a&b=c' });
+  });
+});
+
+/** What the page's first script asks for at an address, with a queen that is not there. */
+function first(address) {
+  const links = [];
+  const asked = [];
+  const window = {
+    document: {
+      documentElement: { dataset: {} },
+      createElement: () => ({}),
+      head: { append: ({ rel, href }) => links.push(`${rel} ${href}`) },
+    },
+    location: new URL(address, 'http://queen'),
+    localStorage: { getItem: () => null },
+    fetch: (path) => {
+      asked.push(path);
+      return Promise.reject(new Error('not there'));
+    },
+  };
+  runInNewContext(readFileSync(join(root, 'first.js'), 'utf8'), window);
+  return { links, asked, early: [...window.skepEarly.keys()] };
+}
+
+describe('the first script', () => {
+  it('asks for the view that the address means', () => {
+    const app = readFileSync(join(root, 'app.js'), 'utf8');
+    for (const address of ['/', '/jobs', '/jobs?state=failed', '/jobs/a%20b', '/projects', '/projects/o/n', '/new', '/constructor']) {
+      const { view } = match(address);
+      const module = new RegExp(`'?${view}'?: \\[\\(\\) => import\\('\\.(/[^']+)'`).exec(app)?.[1];
+      assert.deepEqual(first(address).links, module ? [`modulepreload ${module}`] : [], address);
+    }
+  });
+
+  it('asks early for what the view asks for', async () => {
+    assert.deepEqual(first('/jobs').asked, ['/api/v1/session']);
+    const { asked, early } = first('/jobs/a%20b?tab=log');
+    assert.deepEqual(asked, ['/api/v1/session', '/api/v1/jobs/a%20b']);
+    // By the same words as the API's own calls.
+    assert.deepEqual(early, ['/session', `/jobs/${encodeURIComponent(match('/jobs/a%20b').params.id)}`]);
+    // An answer that nobody takes is no error of the page.
+    await new Promise(setImmediate);
   });
 });
 
@@ -62,6 +105,9 @@ describe('words', () => {
   });
 
   it('numbers and names', () => {
+    assert.equal(format.moment(new Date(2026, 2, 1, 4, 3, 7).getTime()), '2026-03-01 04:03:07');
+    assert.equal(format.clock(new Date(2026, 2, 1, 14, 3).getTime()), '14:03');
+    assert.equal(format.moment(null), '');
     assert.equal(format.number(1234567), '1,234,567');
     assert.equal(format.plural(1, 'file'), '1 file');
     assert.equal(format.plural(1200, 'file'), '1,200 files');

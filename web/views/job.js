@@ -166,7 +166,11 @@ function Tabs({ job, tab, id, ctx }) {
     event.preventDefault();
     ctx.go(event.currentTarget.getAttribute('href'));
   };
+  const before = useRef(tab);
   useEffect(() => {
+    // The first is in sight where one begins; to look costs a layout.
+    if (before.current === tab && tab === TABS[0][0]) return;
+    before.current = tab;
     list.current.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [tab]);
   return html`<div class="tabs" role="tablist" aria-label="Parts of the job" ref=${list} onKeyDown=${press}>${TABS.map(

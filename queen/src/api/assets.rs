@@ -1,17 +1,29 @@
 //! The page's own files, out of the program itself (a debug build reads them from the disk).
 //!
 //! Owns what a browser may do with them: only scripts and styles of the queen run, nothing inline but what
-//! `index.html` holds at its making, known by hash. Knows nothing of the API. Read next: `packed.rs`.
+//! `index.html` holds at its making, known by hash. Knows nothing of the API. Read next: `assets/made.rs` (what is made of
+//! the files before they are sent), `packed.rs`.
+
+mod join;
+mod made;
+mod module;
+#[cfg(test)]
+mod module_tests;
+mod scan;
 
 use super::{error::ApiError, packed::Coding};
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    body::Bytes,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, header::HeaderName},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rust_embed::{EmbeddedFile, RustEmbed};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use made::{File, Made};
+use rust_embed::RustEmbed;
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 #[derive(RustEmbed)]
 #[folder = "../web"]
@@ -47,20 +59,54 @@ pub async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     }
 }
 
-/// The page's tests and notes lie beside it and are not embedded.
-fn file(name: &str) -> Option<EmbeddedFile> {
-    if name.contains("..") { None } else { Web::get(name) }
+/// What was made of the files.
+static MADE: Mutex<Option<Arc<Made>>> = Mutex::new(None);
+
+/// What was made of the program's files; a debug build looks whether the disk has others, each time that it is `asked` to.
+fn made(asked: bool) -> Arc<Made> {
+    let mut kept = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(made) = kept.as_ref().filter(|_| !cfg!(debug_assertions) || !asked) {
+        return made.clone();
+    }
+    let of = made::inputs(Web::iter(), read);
+    if let Some(made) = kept.as_ref().filter(|made| made.of == of) {
+        return made.clone();
+    }
+    let made = Arc::new(Made::of(INDEX, of, read));
+    if let Some(why) = &made.problem {
+        tracing::warn!(why, "the page's modules go out one by one: slower, but the same");
+    }
+    kept.insert(made).clone()
 }
 
-async fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let kind = content_type(name, &file).to_owned();
-    let hash = file.metadata.sha256_hash();
-    let coding = if is_text(&kind) {
+/// A file of the page as it is served. Its tests and notes lie beside it and are not embedded.
+fn file(name: &str) -> Option<File> {
+    // Whoever asks for the page gets it all anew.
+    made(name == INDEX).files.get(name).cloned().or_else(|| read(name))
+}
+
+/// A file as it lies there.
+fn read(name: &str) -> Option<File> {
+    let file = if name.contains("..") { None } else { Web::get(name) }?;
+    Some(File {
+        hash: file.metadata.sha256_hash(),
+        data: match file.data {
+            Cow::Borrowed(data) => Bytes::from_static(data),
+            Cow::Owned(data) => Bytes::from(data),
+        },
+        policy: None,
+        map: false,
+    })
+}
+
+async fn answer(name: &str, file: File, headers: &HeaderMap) -> Response {
+    let kind = content_type(name);
+    let hash = file.hash;
+    let coding = if is_text(kind) {
         Coding::wanted(headers)
     } else {
         Coding::Plain
     };
-    let policy = policy(name, &file.data);
     // Each form of a file has a tag of its own.
     let mut tag = String::from("\"");
     for byte in &hash[..16] {
@@ -91,8 +137,15 @@ async fn answer(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response
     set(header::VARY, "accept-encoding");
     // A newer queen brings newer files under the same names.
     set(header::CACHE_CONTROL, "no-cache");
-    set(header::CONTENT_TYPE, &kind);
-    set(header::CONTENT_SECURITY_POLICY, &policy);
+    set(header::CONTENT_TYPE, kind);
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        file.policy.as_deref().unwrap_or(NOTHING),
+    );
+    if file.map {
+        // Asked for by developer tools alone.
+        set(HeaderName::from_static("sourcemap"), &format!("/{name}.map"));
+    }
     if let Some(word) = coding.word().filter(|_| changed) {
         set(header::CONTENT_ENCODING, word);
     }
@@ -104,12 +157,16 @@ fn is_text(kind: &str) -> bool {
     kind.starts_with("text/") || kind.contains("json") || kind.contains("xml")
 }
 
-fn content_type<'a>(name: &str, file: &'a EmbeddedFile) -> &'a str {
+fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("html") => "text/html; charset=utf-8",
-        _ => file.metadata.mimetype(),
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("woff2") => "font/woff2",
+        Some("map") => "application/json",
+        _ => "text/plain; charset=utf-8",
     }
 }
 
@@ -122,44 +179,28 @@ fn matches(headers: &HeaderMap, tag: &str) -> bool {
     })
 }
 
-/// What the browser lets the file do. The hashes let in the inline scripts that the page was made with (its import map).
-fn policy(name: &str, data: &[u8]) -> String {
-    if name != INDEX {
-        return NOTHING.to_owned();
-    }
-    let page = String::from_utf8_lossy(data);
-    let hashes: String = inline_scripts(&page)
-        .map(|script| format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(script.as_bytes()))))
-        .collect();
-    format!(
-        "default-src 'none'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
-}
-
-/// The text of every script element of `page` that names no source.
-fn inline_scripts(page: &str) -> impl Iterator<Item = &str> {
-    page.split("<script").skip(1).filter_map(|rest| {
-        let (attributes, rest) = rest.split_once('>')?;
-        let (script, _) = rest.split_once("</script>")?;
-        (!attributes.contains("src=")).then_some(script)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_inline_scripts_are_hashed() {
-        let page = "<script type=\"importmap\">{}</script><script type=\"module\" src=\"/app.js\"></script>";
-        assert_eq!(inline_scripts(page).collect::<Vec<_>>(), ["{}"]);
-        let policy = policy(INDEX, page.as_bytes());
-        // printf '{}' | openssl dgst -sha256 -binary | base64
+    fn the_modules_of_this_page_can_be_joined() {
+        let made = made(true);
+        assert_eq!(made.problem, None);
+        for name in ["index.html", "app.js", "views/job.js", "components/log.js"] {
+            assert!(made.files.contains_key(name), "{name}");
+        }
+        // One instance of what holds the state of all components, however a view was come to.
+        let with = |text: &str| {
+            let holds = |file: &&File| String::from_utf8_lossy(&file.data).contains(text);
+            made.files.values().filter(|file| file.map).filter(holds).count()
+        };
+        assert_eq!(with("module('/vendor/preact/preact.mjs', "), 1);
+        assert_eq!(with("module('/components/html.js', "), 1);
+        let policy = made.files[INDEX].policy.clone().unwrap_or_default();
         assert!(
-            policy.contains("'sha256-RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o='"),
+            policy.contains("style-src 'self' 'sha256-") && !policy.contains("unsafe"),
             "{policy}"
         );
-        assert!(!policy.contains("unsafe"), "{policy}");
     }
 }

@@ -9,7 +9,6 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 use std::{
-    borrow::Cow,
     collections::HashMap,
     io::{self, Write},
     sync::{Mutex, PoisonError},
@@ -88,9 +87,9 @@ impl Coding {
     ///
     /// # Errors
     /// That of the runtime, when it ends meanwhile.
-    pub async fn pack(self, name: &str, hash: [u8; 32], data: Cow<'static, [u8]>) -> io::Result<Bytes> {
+    pub async fn pack(self, name: &str, hash: [u8; 32], data: Bytes) -> io::Result<Bytes> {
         if self == Self::Plain {
-            return Ok(whole(data));
+            return Ok(data);
         }
         let key = (name.to_owned(), self);
         let known = with(|files| {
@@ -117,13 +116,6 @@ impl Coding {
         packer.write_all(data)?;
         packer.flush()?;
         Ok(packer.into_inner())
-    }
-}
-
-fn whole(data: Cow<'static, [u8]>) -> Bytes {
-    match data {
-        Cow::Borrowed(data) => Bytes::from_static(data),
-        Cow::Owned(data) => Bytes::from(data),
     }
 }
 

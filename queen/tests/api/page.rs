@@ -100,6 +100,37 @@ async fn files_of_the_page_come_packed_and_each_form_has_its_tag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_shown_by_three_files_and_less_than_60_kib() {
+    let queen = Queen::start().await;
+    let mut bytes = 0;
+    for path in ["/jobs/some-id", "/app.js", "/views/job.js"] {
+        // Of its two codings the larger one.
+        let packed = queen
+            .send(Request::new("GET", path).header("accept-encoding", "gzip"))
+            .await;
+        assert_eq!(packed.status, 200, "{path}");
+        bytes += packed.bytes.len();
+        let text = unpacked("gzip", &packed.bytes);
+        // What a file would make the browser ask for before it goes on.
+        let more = text.lines().filter(|line| {
+            let line = line.trim_start();
+            line.starts_with("import ") || line.contains("rel=\"stylesheet\"") || line.contains("<script src=")
+        });
+        let known = ["import { skep$module } from '/app.js';"];
+        assert_eq!(more.filter(|line| !known.contains(line)).count(), 0, "{path}");
+    }
+    assert!(bytes < 60 * 1024, "{bytes}");
+    let map = queen.get("/app.js.map").await;
+    assert!(map.body.contains("\"/lib/store.js\""), "{}", map.body);
+    let source = queen.get("/lib/store.js").await;
+    assert!(
+        source.body.starts_with("// "),
+        "what the map names is there as it was written"
+    );
+    queen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_come_packed_and_streams_as_they_are() {
     let (queen, mut drone, id) = with_failed_job().await;
     for word in ["gzip", "br"] {
