@@ -55,28 +55,6 @@ after(async () => {
   await world.stop();
 });
 
-step('a job’s page asks for its own modules and no others, in two files, and breaks no rule of its policy', async () => {
-  const fresh = await world.page();
-  const broken = [];
-  fresh.on('console', (message) => /Content.Security.Policy/i.test(message.text()) && broken.push(message.text()));
-  const { id } = await submit({ project: 'acme/first' });
-  await fresh.goto(`${world.url}/jobs/${id}`);
-  await fresh.getByRole('tab', { name: 'Files' }).waitFor();
-  const asked = () =>
-    fresh.evaluate(() => performance.getEntriesByType('resource').map(({ name, initiatorType }) => [initiatorType, new URL(name).pathname]));
-  const loaded = await asked();
-  const code = loaded.filter(([, path]) => /\.(js|mjs|css)$/.test(path)).map(([, path]) => path);
-  assert.deepEqual([...new Set(code)].sort(), ['/app.js', '/views/job.js']);
-  // What was asked for early is taken, not asked for again.
-  assert.equal(loaded.filter(([, path]) => path === '/api/v1/session').length, 1);
-  // A part that is loaded later works with what is there already.
-  await fresh.getByRole('tab', { name: 'Plugins' }).click();
-  await fresh.getByText('No plugin has said anything').waitFor();
-  assert.deepEqual([broken, fresh.problems], [[], []]);
-  await world.api(`/jobs/${id}/cancel`, { reason: 'done with' });
-  await fresh.context().close();
-});
-
 step('a line that was half written when the page came is shown whole', async () => {
   await submit({
     trigger: { type: 'manual', timestamp: Date.now(), message: 'Try <b>this</b>', author: { name: 'Ada' }, url: 'javascript:alert(1)' },
@@ -93,6 +71,24 @@ step('a line that was half written when the page came is shown whole', async () 
   await sees('.lines .line', /^402plain$/);
   // What colour it has was said before the page came.
   assert.equal(await page.locator('.line .fg-2').last().innerText(), 'half a line');
+});
+
+step('a job’s page asks for its own modules and no others, in two files, and breaks no rule of its policy', async () => {
+  const fresh = await world.page();
+  const broken = [];
+  fresh.on('console', (message) => /Content.Security.Policy/i.test(message.text()) && broken.push(message.text()));
+  await fresh.goto(`${world.url}/jobs/${job}`);
+  await fresh.getByRole('tab', { name: 'Files' }).waitFor();
+  const loaded = await fresh.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
+  const code = loaded.filter((path) => /\.(js|mjs|css)$/.test(path));
+  assert.deepEqual([...new Set(code)].sort(), ['/app.js', '/views/job.js']);
+  // What was asked for early is taken, not asked for again.
+  assert.equal(loaded.filter((path) => path === '/api/v1/session').length, 1);
+  // A part that is loaded later works with what is there already.
+  await fresh.getByRole('tab', { name: 'Plugins' }).click();
+  await fresh.getByText('No plugin has said anything').waitFor();
+  assert.deepEqual([broken, fresh.problems], [[], []]);
+  await fresh.context().close();
 });
 
 step('the log follows, lets go when one scrolls up, and says what came since', async () => {
