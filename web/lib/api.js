@@ -78,6 +78,9 @@ export const api = {
   projects: () => call('GET', '/projects'),
   project: (name, filter = {}) => call('GET', `${projectAt(name)}${query(filter)}`),
   trend: (name, filter = {}) => call('GET', `${projectAt(name)}/trend${query(filter)}`),
+  quarantined: (name) => call('GET', `${projectAt(name)}/quarantine`),
+  quarantine: (name, path, reason) => call('PUT', `${projectAt(name)}/quarantine${query({ path })}`, { reason }),
+  lift: (name, path) => call('DELETE', `${projectAt(name)}/quarantine${query({ path })}`),
   history: (name, path) => call('GET', `${projectAt(name)}/history${query({ path })}`),
 };
 

@@ -1,4 +1,5 @@
-// One project's past: is it getting better or worse, what is slow, what is flaky; its badge and how its jobs are made.
+// One project's past: is it getting better or worse, what is slow, what is flaky or under quarantine; its badge and how its
+// jobs are made.
 
 import { FileHistory } from '../components/file-history.js';
 import { useLists, useLoad, useNow, usePage, useThrottled } from '../components/hooks.js';
@@ -9,6 +10,7 @@ import { duration, moment, number, plural } from '../lib/format.js';
 import { address, jobPath, projectPath } from '../lib/router.js';
 import { FINAL } from '../lib/states.js';
 import { columns, summary } from '../lib/trend.js';
+import { PutThere, Quarantine } from './project-quarantine.js';
 
 const TREND = 200;
 /** Files of a kind that the queen tells without being asked for all. */
@@ -28,7 +30,9 @@ export function Project({ ctx, place }) {
     const [project, jobs] = await Promise.all([ctx.api.project(name, wanted), ctx.api.jobs({ project: name, branch, limit: 15 })]);
     return { project, jobs: jobs.jobs };
   }, [name, branch, whole || Boolean(file)]);
-  const refresh = useThrottled(reload, 2000);
+  const quarantine = useLoad(() => ctx.api.quarantined(name), [name]);
+  const [suspect, setSuspect] = useState('');
+  const refresh = useThrottled(() => Promise.all([reload(), quarantine.reload()]), 2000);
   usePage(name, data?.project.last_state ?? undefined);
   useLists(ctx, (message) => message.type === 'jobs:changed' && message.args[0]?.project === name && refresh(), refresh);
   const here = file ? html`<a href=${projectPath(name)}>${name}</a> / ${file}` : name;
@@ -41,6 +45,7 @@ export function Project({ ctx, place }) {
     return html`${crumbs}<${FileHistory} ctx=${ctx} project=${name} path=${file} known=${known} now=${now} />`;
   }
   const newest = data.jobs[0];
+  const inside = new Set(quarantine.data?.map((one) => one.path));
   return html`${crumbs}
     <div class="title">
       <h1>${name}</h1>
@@ -63,11 +68,14 @@ export function Project({ ctx, place }) {
           : html`<p class="faint">None on this branch.</p>`
       }
     </section>
-    <${Files} title="Flaky files" name=${name} files=${flaky} now=${now} none="No file was flaky." />
+    <${Files} title="Flaky files" name=${name} files=${flaky} now=${now} none="No file was flaky."
+      put=${ctx.may('quarantine') && setSuspect} inside=${inside} />
+    <${Quarantine} ctx=${ctx} name=${name} loaded=${quarantine} now=${now} />
     <${Files} title="Slowest files" name=${name} files=${files ?? slowest} now=${now} none="No file has run yet."
       more=${!files && slowest.length >= MOST && (() => setWhole(true))} />
     <${Badge} name=${name} branch=${branch} />
-    <${Settings} job=${newest} />`;
+    <${Settings} job=${newest} />
+    ${suspect && html`<${PutThere} ctx=${ctx} name=${name} path=${suspect} close=${() => setSuspect('')} reload=${quarantine.reload} />`}`;
 }
 
 /** What the form for a new job begins with. */
@@ -141,8 +149,8 @@ function Past({ ctx, jobs }) {
   </section>`;
 }
 
-/** A table of files; `more()` asks for those that are not told yet. */
-function Files({ title, name, files, now, none, more }) {
+/** A table of files; `more()` asks for those that are not told yet, `put(path)` to put one with those `inside` the quarantine. */
+function Files({ title, name, files, now, none, more, put, inside }) {
   const [text, setText] = useState('');
   const [all, setAll] = useState(false);
   const wanted = text.toLowerCase();
@@ -168,9 +176,12 @@ function Files({ title, name, files, now, none, more }) {
         ? html`<p class="faint">${wanted ? 'No file is called so.' : none}</p>`
         : html`<table><thead><tr>
             <th>File</th><th class="right">Usual time</th><th class="right">Runs</th>
-            <th class="right">Failed</th><th class="right">Flaky</th><th>Last</th>
+            <th class="right">Failed</th><th class="right">Flaky</th><th>Last</th>${put && html`<th>Quarantine</th>`}
           </tr></thead>
-          <tbody>${shown.map((file) => html`<${FileRow} key=${file.path} name=${name} file=${file} now=${now} />`)}</tbody></table>`
+          <tbody>${shown.map(
+            (file) =>
+              html`<${FileRow} key=${file.path} name=${name} file=${file} now=${now} put=${put} isInside=${inside?.has(file.path)} />`,
+          )}</tbody></table>`
     }
     ${
       found.length > shown.length &&
@@ -181,13 +192,19 @@ function Files({ title, name, files, now, none, more }) {
   </section>`;
 }
 
-function FileRow({ name, file, now }) {
+function FileRow({ name, file, now, put, isInside }) {
   return html`<tr>
     <td class="mono"><a href=${address(projectPath(name), { file: file.path })}>${file.path}</a></td>
     <td class="right num">${duration(file.duration)}</td><td class="right num">${number(file.runs)}</td>
     <td class=${`right num${file.bad ? ' is-failed' : ''}`}>${file.bad || ''}</td>
     <td class=${`right num${file.flaky ? ' is-flaky' : ''}`}>${file.flaky || ''}</td>
     <td>${file.failed && html`<${State} of="failed" bare /> `}<${Ago} at=${file.last} now=${now} /></td>
+    ${
+      put &&
+      html`<td>${
+        isInside ? html`<span class="faint">there</span>` : html`<button class="quiet" onClick=${() => put(file.path)}>Put there</button>`
+      }</td>`
+    }
   </tr>`;
 }
 

@@ -1,7 +1,7 @@
 // The dashboard in a real browser, against a real queen and real drones. Screenshots are left in target/screenshots.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { root, screenshots, until, World } from './programs.js';
@@ -158,6 +158,36 @@ step('a project shows its files and its past', async () => {
   await sees('td', 'tests/stack.t');
   await sees('h2', 'Trend');
   await shot('project');
+});
+
+step('a flaky file is put under quarantine with a reason, fails each time all the same, and is lifted', async () => {
+  const count = world.path('tries');
+  // Fails at every second try, so that what is tried again at once is flaky.
+  const test = `echo >> '${count}'; [ $(($(wc -l < '${count}') % 2)) = 0 ] && [ ! -e '${count}-bad' ] && echo 'ok 1 - a' || echo 'not ok 1 - a'; echo 1..1`;
+  const flaky = world.suite('chance', { 'a.t': test });
+  const settings = join(flaky, 'skep.toml');
+  const plain = readFileSync(settings, 'utf8');
+  writeFileSync(settings, `${plain}retries = 1\n`);
+  assert.equal(await world.run(flaky).ended, 0);
+  writeFileSync(settings, plain);
+  const { project } = await newest();
+  await page.goto(`${world.url}/projects/${project}`);
+  await sees('section', 'No file is under quarantine.');
+  await page.getByRole('button', { name: 'Put there' }).click();
+  await page.getByLabel('Why').fill('it is <b>chance</b>');
+  await page.getByRole('button', { name: 'Put under quarantine' }).click();
+  await sees('td', 'it is <b>chance</b>');
+  await sees('td', 'there');
+  await shot('quarantine');
+  // Without a retry of its own the job passes, and its row tells the runs as they come.
+  assert.equal(await world.run(flaky).ended, 0);
+  await until('both of its runs', async () => (await page.locator('td a .state').count()) === 4);
+  writeFileSync(`${count}-bad`, '');
+  assert.equal(await world.run(flaky).ended, 1, 'what fails each time is never hidden');
+  await until('all of its runs', async () => (await page.locator('td a .state').count()) === 7);
+  await page.getByRole('button', { name: 'Lift' }).click();
+  await sees('section', 'No file is under quarantine.');
+  await page.getByRole('button', { name: 'Put there' }).waitFor();
 });
 
 step('the form says what is wrong in the queen’s words, and submits', async () => {

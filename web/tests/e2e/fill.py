@@ -115,7 +115,7 @@ def add_files(base, chance, project, job, args):
         bad = chance.randint(0, runs) if n % 37 == 0 else 0
         flaky = chance.randint(1, 9) if n % 83 == 0 else 0
         base.execute(
-            "INSERT OR REPLACE INTO durations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO durations (project, path, mean, timed, runs, bad, flaky, failed, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (project, path, mean, min(runs, 20), runs, bad, min(flaky, runs), int(n % 111 == 0), args.now - chance.randint(0, 10**9)),
         )
         outcome = "failed" if n % 111 == 0 else "passed"
