@@ -3,13 +3,16 @@
 //! Only the engine's writer calls [`Store::commit`]; everybody may read. Nothing here decides anything, and nothing
 //! outside knows SQL. Read next: `model` (what goes in and out), `stream` and `chunk` (how events lie on the disk), `seal`
 //! (how secrets do), `estimate` (how durations are learned), `pulse` (how files are counted), `home` (the data directory),
-//! `rows`, `texts` and `newest` (what databases read alike), `retention` and `quarantine` (what they do alike), `sqlite/`, `postgres/`.
+//! `rows`, `texts` and `newest` (what databases read alike), `past`, `unfinished`, `access`, `retention` and `quarantine` (what
+//! they are asked alike), `sqlite/`, `postgres/`.
 
+mod access;
 mod chunk;
 mod estimate;
 mod home;
 mod model;
 mod newest;
+mod past;
 mod postgres;
 mod pulse;
 mod quarantine;
@@ -20,6 +23,7 @@ mod sql;
 mod sqlite;
 mod stream;
 mod texts;
+mod unfinished;
 mod value;
 
 pub use estimate::Learned;

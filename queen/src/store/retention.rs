@@ -1,8 +1,7 @@
 //! What finished jobs hold, and its removal, oldest first: one step at a time, in a transaction that the caller owns.
 //!
 //! Owns the sizes of steps, and what belongs to a job; a log or a job that was begun is marked in the first step and is ended
-//! even if the queen was killed before. Which limits there are is the business of whoever calls; what a job holds when it
-//! ends is weighed in the databases' own `retention`.
+//! even if the queen was killed before. Which limits there are is the business of whoever calls.
 
 use super::{
     Holdings, Oldest, Removed, StoreError,
@@ -25,23 +24,42 @@ pub struct Words {
     pub text: &'static str,
 }
 
-/// See [`Store::holdings`](super::Store::holdings).
-pub const HOLDINGS: &str = "SELECT count(*) AS jobs, CAST(coalesce(sum(log), 0) AS BIGINT) AS log,
+const HOLDINGS: &str = "SELECT count(*) AS jobs, CAST(coalesce(sum(log), 0) AS BIGINT) AS log,
         CAST(coalesce(sum(rest), 0) AS BIGINT) AS rest, min(at) AS oldest_job,
         (SELECT min(at) FROM endings WHERE log > 0) AS oldest_log, (SELECT min(last) FROM durations) AS oldest_learned
      FROM endings";
 
-/// Reads what [`HOLDINGS`] answers with.
-pub fn holdings(row: &impl Cells) -> Result<Holdings, StoreError> {
+/// See [`Store::holdings`](super::Store::holdings).
+pub async fn holdings(sql: &mut impl Sql) -> Result<Holdings, StoreError> {
+    // A sum over no row is a row as well.
+    let Some(row) = sql.row(HOLDINGS, &[]).await? else {
+        return Ok(Holdings::default());
+    };
     let time = |column| Ok::<_, StoreError>(row.maybe_int(column)?.map(Timestamp));
     Ok(Holdings {
-        jobs: get_uint(row, "jobs")?,
-        log_bytes: get_uint(row, "log")?,
-        rest_bytes: get_uint(row, "rest")?,
+        jobs: get_uint(&row, "jobs")?,
+        log_bytes: get_uint(&row, "log")?,
+        rest_bytes: get_uint(&row, "rest")?,
         oldest_log: time("oldest_log")?,
         oldest_job: time("oldest_job")?,
         oldest_learned: time("oldest_learned")?,
     })
+}
+
+/// Notes what a job holds that has ended at `finished`.
+pub async fn weigh(sql: &mut impl Sql, job: i64, finished: Option<Timestamp>) -> Result<(), StoreError> {
+    let weigh = "INSERT INTO endings (job, at, log, rest)
+         SELECT key, coalesce($2, submitted),
+                coalesce((SELECT sum(octet_length(body) + 64) FROM events WHERE job = jobs.key), 0)
+                    + coalesce((SELECT sum(octet_length(body) + 64) FROM cases WHERE job = jobs.key), 0),
+                4096
+                    + coalesce((SELECT sum(octet_length(result) + 3 * octet_length(path) + 128)
+                                FROM results WHERE job = jobs.key), 0)
+                    + coalesce((SELECT sum(2 * octet_length(path) + 64) FROM files WHERE job = jobs.key), 0)
+         FROM jobs WHERE key = $1
+         ON CONFLICT (job) DO UPDATE SET at = excluded.at, log = excluded.log, rest = excluded.rest";
+    sql.run(weigh, &[job.into(), finished.map(|at| at.0).into()]).await?;
+    Ok(())
 }
 
 /// A finished job that is to lose something.

@@ -7,20 +7,18 @@ use super::{
     seal::Sealer,
     value::{Cells, corrupt, from_json, get_hash, get_json, get_maybe_uint, get_maybe_word, get_uint, get_word},
 };
-use scheduler::{FileRow, FileState, JobRow, LeaseState, Record};
+use scheduler::{Expect, FileRow, FileState, JobRow, LeaseState, Record};
 use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, JobState, LeaseToken, Num, Project, Seq, Timestamp,
     outcome::{CaseResult, FileOutcome},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 /// Jobs on a page, at most.
 const PAGE_LIMIT: u32 = 500;
-/// The most past runs that are told of one file.
-pub const PAST_RUNS: i64 = 100;
 /// The most bytes of JSON of one part of the cases: a frame is smaller.
 pub const CASES_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -127,13 +125,10 @@ pub fn last_rows(records: &[Record]) -> HashMap<&JobId, &JobRow> {
     rows.collect()
 }
 
-/// The jobs that a batch says have ended.
-pub fn ended(records: &[Record]) -> BTreeSet<&JobId> {
-    let ended = records.iter().filter_map(|record| match record {
-        Record::Job(row) if row.state.is_final() => Some(&row.id),
-        _ => None,
-    });
-    ended.collect()
+/// The jobs that a batch says have ended, with their last rows.
+pub fn ended(records: &[Record]) -> BTreeMap<&JobId, &JobRow> {
+    let last = last_rows(records).into_iter();
+    last.filter(|(_, row)| row.state.is_final()).collect()
 }
 
 /// The refusal of a batch that speaks of a job that is not there.
@@ -163,6 +158,8 @@ macro_rules! last_seq {
              ORDER BY first DESC LIMIT 1), packed_to) AS last_seq"
     };
 }
+
+pub(crate) use last_seq;
 
 /// What [`stored`] reads; joins and conditions are to follow.
 pub const JOB: &str = concat!(
@@ -215,8 +212,31 @@ macro_rules! note_ahead {
 pub(crate) use note_ahead;
 
 /// The columns of a file's row.
-pub const FILE: &str = "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
-    files.outcome, files.bad, files.lost, files.expect, files.failed_before, files.quarantined";
+macro_rules! file_columns {
+    () => {
+        "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
+         files.outcome, files.bad, files.lost, files.expect, files.failed_before, files.quarantined"
+    };
+}
+pub(crate) use file_columns;
+
+/// A job's files with their last results. What an earlier try of the whole job left under the same attempt has another command
+/// and does not count. `$name`: the column with a file's path as results have it.
+macro_rules! files_of {
+    ($name:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::store::rows::file_columns!(),
+            ", results.at, results.result FROM jobs JOIN files ON files.job = jobs.key
+             LEFT JOIN results ON results.key =
+                 (SELECT max(key) FROM results WHERE job = files.job AND path = ",
+            $name,
+            " AND (attempt < files.attempt OR attempt = files.attempt AND num = coalesce(files.num, num)))
+             WHERE jobs.id = $1 ORDER BY files.idx"
+        )
+    };
+}
+pub(crate) use files_of;
 
 /// A file's row, read.
 pub fn file(row: &impl Cells, job: &JobId) -> Result<FileRow, StoreError> {
@@ -263,6 +283,20 @@ pub fn learned(row: &impl Cells) -> Result<Learned, StoreError> {
         failed: row.flag("failed")?,
         failed_at: row.maybe_int("failed_at")?.map(Timestamp),
     })
+}
+
+/// What is known of files with these names, in their order, from rows with their paths and what is learned of each.
+pub fn expects<C: Cells>(rows: &[C], names: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let learned = learned(row)?;
+        let expect = Expect {
+            duration: learned.duration(),
+            failed: learned.failed,
+        };
+        known.insert(row.text("path")?, expect);
+    }
+    Ok(names.iter().map(|name| known.get(name.as_str()).copied()).collect())
 }
 
 /// The same as pages show it.
@@ -350,13 +384,6 @@ pub fn token(row: &impl Cells) -> Result<AccessToken, StoreError> {
         created: Timestamp(row.int("created")?),
     })
 }
-
-/// What [`unfinished`] reads; a condition is to follow.
-pub const WHOLE: &str = concat!(
-    "SELECT key, id, standing, spec, data, sealed, ",
-    last_seq!(),
-    " FROM jobs JOIN job_data ON job_data.job = jobs.key JOIN streams ON streams.job = jobs.key WHERE "
-);
 
 /// An unfinished job, its files and leases still to come.
 pub fn unfinished(row: &impl Cells, sealer: &Sealer) -> Result<RestoredJob, StoreError> {

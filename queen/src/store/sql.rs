@@ -1,7 +1,7 @@
 //! Statements that both databases understand, asked of either: values go in, rows with named columns come out.
 //!
-//! Owns no statement. Parameters are written `$1`, `$2`, which both take. Read next: `retention` and `quarantine`, which live
-//! on it.
+//! Owns no statement. Parameters are written `$1`, `$2`, which both take. Read next: `access`, the
+//! shortest of those that live on it.
 
 use super::{StoreError, value::Cells};
 use sqlx::{
@@ -14,15 +14,25 @@ use sqlx::{
 pub enum Arg<'a> {
     /// A number.
     Int(i64),
+    /// A number or nothing.
+    MaybeInt(Option<i64>),
     /// A text.
     Text(&'a str),
     /// A text or nothing.
     MaybeText(Option<&'a str>),
+    /// Bytes.
+    Bytes(&'a [u8]),
 }
 
 impl From<i64> for Arg<'_> {
     fn from(value: i64) -> Self {
         Self::Int(value)
+    }
+}
+
+impl From<Option<i64>> for Arg<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::MaybeInt(value)
     }
 }
 
@@ -35,6 +45,12 @@ impl<'a> From<&'a str> for Arg<'a> {
 impl<'a> From<Option<&'a str>> for Arg<'a> {
     fn from(value: Option<&'a str>) -> Self {
         Self::MaybeText(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Arg<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(value)
     }
 }
 
@@ -77,8 +93,10 @@ macro_rules! bound {
     ($statement:expr, $args:expr) => {
         $args.iter().fold(sqlx::query($statement), |query, arg| match *arg {
             Arg::Int(value) => query.bind(value),
+            Arg::MaybeInt(value) => query.bind(value),
             Arg::Text(value) => query.bind(value),
             Arg::MaybeText(value) => query.bind(value),
+            Arg::Bytes(value) => query.bind(value),
         })
     };
 }

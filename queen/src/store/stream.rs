@@ -1,13 +1,14 @@
 //! How the event stream of a job stands, and the rows that new events make of it.
 //!
 //! On the disk a stream says only what it counts its times from and how far it is packed; the rows after that say the rest,
-//! so that a little output is one new row and changes no other. Pure: the databases read and write the rows. Read next:
+//! so that a little output is one new row and changes no other. The databases read and write the rows. Read next:
 //! `chunk`, for the text in a row and the sizes.
 
 use super::{
     Event, StoreError,
     chunk::{self, BURST, CHUNK, Piece},
-    value::{Cells, get_uint},
+    sql::Sql,
+    value::{Cells, corrupt, get_uint, int},
 };
 use shared::{JobId, Timestamp};
 use std::collections::BTreeMap;
@@ -156,12 +157,23 @@ impl Stream {
     }
 }
 
-/// The lines of open rows by their first events, in order.
-pub fn joined(mut open: Vec<(i64, &[u8])>) -> Result<String, StoreError> {
+/// Takes a stream's open rows away and answers with their lines.
+pub async fn take_open(sql: &mut impl Sql, stream: &Stream) -> Result<String, StoreError> {
+    if !stream.is_open() {
+        return Ok(String::new());
+    }
+    let take = "DELETE FROM events WHERE job = $1 AND first > $2 RETURNING first, body";
+    let rows = sql
+        .rows(take, &[stream.job.into(), int(stream.packed_to)?.into()])
+        .await?;
+    let mut open: Vec<(i64, &[u8])> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        open.push((row.int("first")?, row.bytes("body")?));
+    }
     // RETURNING promises no order.
     open.sort_unstable_by_key(|(first, _)| *first);
     let bytes: Vec<&[u8]> = open.into_iter().map(|(_, body)| body).collect();
-    String::from_utf8(bytes.concat()).map_err(|error| super::value::corrupt("events", error))
+    String::from_utf8(bytes.concat()).map_err(|error| corrupt("events", error))
 }
 
 /// Events by job, each job's in order.

@@ -120,9 +120,11 @@ pub fn get_hash(row: &impl Cells, column: &'static str) -> Result<[u8; 32], Stor
 }
 
 /// Says in words that a row is there already; passes other errors on.
-pub fn refuse_twice(error: sqlx::Error, say: impl FnOnce() -> String) -> StoreError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => StoreError::Refused(say()),
-        _ => error.into(),
+pub fn refuse_twice(error: StoreError, say: impl FnOnce() -> String) -> StoreError {
+    match &error {
+        StoreError::Database(sqlx::Error::Database(database)) if database.is_unique_violation() => {
+            StoreError::Refused(say())
+        }
+        _ => error,
     }
 }

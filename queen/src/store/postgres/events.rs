@@ -9,7 +9,7 @@ use crate::store::{
     Applied, Batch, Event, StoreError,
     chunk::{self, Window},
     rows::ended,
-    stream::{Row, STREAM, Stream, by_job, joined},
+    stream::{Row, STREAM, Stream, by_job, take_open},
     value::{Cells, get_uint, get_word, int},
 };
 use scheduler::Record;
@@ -146,7 +146,7 @@ pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), Store
         let mut stream = write.stream(id)?;
         let lines = stream.take(id, &events)?;
         if stream.is_full(&lines) {
-            let open = take_open(write, &stream).await?;
+            let open = take_open(&mut *write.sql, &stream).await?;
             let packed = stream.pack(open, &lines)?;
             rows.replace(&stream, packed)?;
         } else {
@@ -160,10 +160,10 @@ pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), Store
 /// Packs what is open of the jobs that `records` say have ended.
 pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<(), StoreError> {
     let mut rows = Rows::default();
-    for id in ended(records) {
+    for id in ended(records).into_keys() {
         let mut stream = write.stream(id)?;
         if stream.is_open() {
-            let open = take_open(write, &stream).await?;
+            let open = take_open(&mut *write.sql, &stream).await?;
             let packed = stream.end(open)?;
             rows.replace(&stream, packed)?;
             write.know(id, stream);
@@ -179,23 +179,6 @@ async fn write_rows(write: &mut Write<'_>, rows: &Rows) -> Result<(), StoreError
     Err(StoreError::Refused(
         "the database went away while events were written".into(),
     ))
-}
-
-/// Takes a stream's open rows away and answers with their lines.
-async fn take_open(write: &mut Write<'_>, stream: &Stream) -> Result<String, StoreError> {
-    if !stream.is_open() {
-        return Ok(String::new());
-    }
-    let rows = sqlx::query("DELETE FROM events WHERE job = $1 AND first > $2 RETURNING first, body")
-        .bind(stream.job)
-        .bind(int(stream.packed_to)?)
-        .fetch_all(&mut *write.sql)
-        .await?;
-    let mut open: Vec<(i64, &[u8])> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        open.push((row.int("first")?, row.bytes("body")?));
-    }
-    joined(open)
 }
 
 /// How the streams of jobs stand, of those that are there.

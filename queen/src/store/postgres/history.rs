@@ -1,15 +1,16 @@
-//! Results, cases and what is learned from them: per attempt, per file of a project, per project.
+//! Results, cases and what is learned from them: per attempt, per file of a project, per project. What both databases are
+//! asked alike is in the store's own `past`.
 
 use super::write::{Write, indexed};
 use crate::store::{
-    AttemptResult, CasePart, FileCases, FileHistory, Minute, PastAttempt, PastRun, StoreError, StoredProject, chunk,
+    AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk,
     estimate::Learned,
     pulse::{self, Place},
-    rows::{self, CASES_LIMIT, FILE_CASES, PAST_RUNS},
-    value::{Cells, from_json, int, json},
+    rows::{self, FILE_CASES},
+    value::{Cells, int, json},
 };
 use scheduler::Expect;
-use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
+use shared::{JobId, Project, Timestamp};
 use sqlx::{Postgres, QueryBuilder, postgres::PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -178,25 +179,6 @@ pub async fn cases(write: &mut Write<'_>, parts: &[CasePart]) -> Result<(), Stor
     Ok(())
 }
 
-/// See [`Store::cases`](crate::store::Store::cases).
-pub async fn cases_of(pool: &PgPool, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
-    let parts: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT body FROM cases WHERE job = (SELECT key FROM jobs WHERE id = $1) AND num = $2 AND attempt = $3
-         ORDER BY key",
-    )
-    .bind(id.as_str())
-    .bind(i64::from(num.0))
-    .bind(i64::from(attempt.0))
-    .fetch_all(pool)
-    .await?;
-    let mut cases = Vec::new();
-    for part in parts {
-        let text = chunk::unpack(&part, CASES_LIMIT)?;
-        cases.extend(from_json::<Vec<CaseResult>>("cases", &text)?);
-    }
-    Ok(cases)
-}
-
 /// See [`Store::cases_by_file`](crate::store::Store::cases_by_file).
 pub async fn cases_by_file(
     pool: &PgPool,
@@ -259,16 +241,7 @@ pub async fn expectations(
     .bind(&names)
     .fetch_all(pool)
     .await?;
-    let mut known = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let learned = rows::learned(row)?;
-        let expect = Expect {
-            duration: learned.duration(),
-            failed: learned.failed,
-        };
-        known.insert(row.text("path")?, expect);
-    }
-    Ok(names.iter().map(|name| known.get(name.as_str()).copied()).collect())
+    rows::expects(&rows, &names)
 }
 
 /// See [`Store::projects`](crate::store::Store::projects).
@@ -285,18 +258,6 @@ pub async fn projects(pool: &PgPool) -> Result<Vec<StoredProject>, StoreError> {
     rows.iter().map(rows::project).collect()
 }
 
-/// See [`Store::history`](crate::store::Store::history).
-pub async fn history(pool: &PgPool, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, last FROM durations
-         WHERE project = (SELECT key FROM projects WHERE name = $1) ORDER BY mean DESC, path",
-    )
-    .bind(project.as_str())
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(rows::file_history).collect()
-}
-
 /// See [`Store::flaky`](crate::store::Store::flaky).
 pub async fn flaky(pool: &PgPool, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
     let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
@@ -308,41 +269,4 @@ pub async fn flaky(pool: &PgPool, jobs: &[JobId]) -> Result<Vec<u64>, StoreError
     .fetch_all(pool)
     .await?;
     rows::counts_of(&rows, jobs)
-}
-
-/// See [`Store::throughput`](crate::store::Store::throughput).
-pub async fn throughput(pool: &PgPool, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
-    let rows = sqlx::query("SELECT minute, files FROM throughput WHERE minute >= $1 ORDER BY minute")
-        .bind(pulse::minute(from))
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(pulse::read).collect()
-}
-
-/// See [`Store::attempts`](crate::store::Store::attempts).
-pub async fn attempts(pool: &PgPool, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT num, attempt, result FROM results WHERE job = (SELECT key FROM jobs WHERE id = $1) AND path = $2
-         ORDER BY key",
-    )
-    .bind(id.as_str())
-    .bind(indexed(path))
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(rows::past_attempt).collect()
-}
-
-/// See [`Store::past_runs`](crate::store::Store::past_runs).
-pub async fn past_runs(pool: &PgPool, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT jobs.id, outcome, duration, at FROM results JOIN jobs ON jobs.key = results.job
-         WHERE results.project = (SELECT key FROM projects WHERE name = $1) AND path = $2
-         ORDER BY at DESC, results.key DESC LIMIT $3",
-    )
-    .bind(project.as_str())
-    .bind(indexed(path))
-    .bind(PAST_RUNS)
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(rows::past_run).collect()
 }

@@ -3,9 +3,8 @@
 //! The data directory has the key and the lock, the database everything else. Every write is one transaction in a task
 //! of its own, so that a caller who is dropped never leaves one half-way (and never poisons its connection). Read next:
 //! `session` (the right to write), `open`, then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`,
-//! `events`, `history`, `access`, `restore`, `retention`, `copy`.
+//! `events`, `history`, `restore`, `retention`, `copy`.
 
-mod access;
 mod address;
 mod copy;
 mod events;
@@ -31,13 +30,14 @@ pub use open::newest_known;
 use super::{
     AccessToken, Batch, Entered, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt,
     PastRun, Quarantine, Quarantined, Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
-    quarantine,
+    access, past, quarantine, retention as removal, unfinished,
 };
 use async_trait::async_trait;
 use open::Opened;
+use retention::WORDS;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgPool};
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 use write::{indexed, plain};
 
@@ -60,6 +60,11 @@ impl PgStore {
         let (dir, address) = (dir.to_owned(), address.clone());
         apart(async move { Ok(Self(Arc::new(open::open(&dir, &address).await?))) }).await
     }
+
+    /// The pool of those that read, which to clone is to share.
+    fn readers(&self) -> PgPool {
+        self.0.readers.clone()
+    }
 }
 
 impl fmt::Debug for PgStore {
@@ -78,6 +83,18 @@ async fn apart<T: Send + 'static>(
         // The runtime ends; whether the batch is there is known after the next start.
         Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
     }
+}
+
+/// Does all of `$work` in one transaction and in a task of its own, or nothing of it.
+macro_rules! changed {
+    ($store:expr, |$sql:ident| $work:expr) => {{
+        let opened = $store.0.clone();
+        apart(async move {
+            let work = async |$sql: &mut PgConnection| $work.await;
+            opened.writer.transact(work).await
+        })
+        .await
+    }};
 }
 
 /// Waits for an answer as long as it makes sense.
@@ -117,7 +134,7 @@ impl Store for PgStore {
     }
 
     async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError> {
-        answer(restore::job_data(&self.0.readers, &self.0.sealer, id)).await
+        answer(unfinished::job_data(&mut self.readers(), &self.0.sealer, id)).await
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
@@ -129,11 +146,11 @@ impl Store for PgStore {
     }
 
     async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
-        answer(history::attempts(&self.0.readers, id, path)).await
+        answer(past::attempts(&mut self.readers(), id, &indexed(path))).await
     }
 
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
-        answer(history::cases_of(&self.0.readers, id, num, attempt)).await
+        answer(past::cases(&mut self.readers(), id, num, attempt)).await
     }
 
     async fn cases_by_file(
@@ -159,7 +176,7 @@ impl Store for PgStore {
     }
 
     async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
-        answer(history::history(&self.0.readers, project)).await
+        answer(past::history(&mut self.readers(), project)).await
     }
 
     async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
@@ -167,22 +184,21 @@ impl Store for PgStore {
     }
 
     async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
-        history::throughput(&self.0.readers, from).await
+        past::throughput(&mut self.readers(), from).await
     }
 
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
-        answer(history::past_runs(&self.0.readers, project, path)).await
+        answer(past::runs(&mut self.readers(), project, &indexed(path))).await
     }
 
     async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
         let names: Vec<String> = paths.iter().map(|path| indexed(path)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        answer(quarantine::of(&mut self.0.readers.clone(), project, &names)).await
+        answer(quarantine::of(&mut self.readers(), project, &names)).await
     }
 
     async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
-        let readers = &mut self.0.readers.clone();
-        answer(quarantine::all(readers, history::NEWEST_RUNS, project)).await
+        answer(quarantine::all(&mut self.readers(), history::NEWEST_RUNS, project)).await
     }
 
     async fn put_in_quarantine(
@@ -191,64 +207,53 @@ impl Store for PgStore {
         entry: &Quarantine,
         limit: usize,
     ) -> Result<Entered, StoreError> {
-        let (opened, project) = (self.0.clone(), project.clone());
+        let project = project.clone();
         let entry = Quarantine {
             path: indexed(&entry.path),
             reason: plain(&entry.reason),
             who: entry.who.as_deref().map(plain),
             since: entry.since,
         };
-        apart(async move {
-            let put = async |sql: &mut PgConnection| quarantine::put(sql, &project, &entry, limit).await;
-            opened.writer.transact(put).await
-        })
-        .await
+        changed!(self, |sql| quarantine::put(sql, &project, &entry, limit))
     }
 
     async fn lift_quarantine(&self, project: &Project, path: &str) -> Result<bool, StoreError> {
-        let (opened, project, path) = (self.0.clone(), project.clone(), indexed(path));
-        apart(async move {
-            let lift = async |sql: &mut PgConnection| quarantine::lift(sql, &project, &path).await;
-            opened.writer.transact(lift).await
-        })
-        .await
+        let (project, path) = (project.clone(), indexed(path));
+        changed!(self, |sql| quarantine::lift(sql, &project, &path))
     }
 
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
-        let (opened, token) = (self.0.clone(), token.clone());
-        apart(async move { access::add(&opened.writer, &token, hash).await }).await
+        let (token, name) = (token.clone(), plain(&token.name));
+        changed!(self, |sql| access::add(sql, &token, &name, hash))
     }
 
     async fn tokens(&self) -> Result<Vec<AccessToken>, StoreError> {
-        answer(access::all(&self.0.readers)).await
+        answer(access::all(&mut self.readers())).await
     }
 
     async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
-        let (opened, id) = (self.0.clone(), id.to_owned());
-        apart(async move { access::remove(&opened.writer, &id).await }).await
+        let id = plain(id);
+        changed!(self, |sql| access::remove(sql, &id))
     }
 
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
-        answer(access::find(&self.0.readers, hash)).await
+        answer(access::find(&mut self.readers(), hash)).await
     }
 
     async fn holdings(&self) -> Result<Holdings, StoreError> {
-        answer(retention::holdings(&self.0.readers)).await
+        answer(removal::holdings(&mut self.readers())).await
     }
 
     async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::remove_logs(&opened.writer, which, now).await }).await
+        changed!(self, |sql| removal::remove_logs(sql, which, now))
     }
 
     async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::remove_jobs(&opened.writer, which, now).await }).await
+        changed!(self, |sql| removal::remove_jobs(sql, &WORDS, which, now))
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let opened = self.0.clone();
-        apart(async move { retention::forget(&opened.writer, before).await }).await
+        changed!(self, |sql| removal::forget(sql, before))
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {

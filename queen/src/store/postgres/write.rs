@@ -47,7 +47,7 @@ async fn transact(writer: &Writer, sealer: &Sealer, session: &mut Session, batch
             let Write { streams, .. } = write;
             transaction.commit().await?;
             session.streams.extend(streams);
-            for id in ended(&batch.records) {
+            for id in ended(&batch.records).into_keys() {
                 session.streams.remove(id);
             }
             Ok(())

@@ -10,7 +10,7 @@ use crate::store::{
     Applied, Batch, Event, StoreError,
     chunk::{self, Window},
     rows::ended,
-    stream::{Row, STREAM, Stream, by_job, joined},
+    stream::{Row, STREAM, Stream, by_job, take_open},
 };
 use futures_util::TryStreamExt;
 use scheduler::Record;
@@ -30,7 +30,7 @@ pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), Store
         let mut stream = write.stream(id).await?;
         let lines = stream.take(id, &events)?;
         if stream.is_full(&lines) {
-            let open = take_open(write, &stream).await?;
+            let open = take_open(&mut *write.sql, &stream).await?;
             let rows = stream.pack(open, &lines)?;
             replace(write, &stream, rows).await?;
         } else {
@@ -84,10 +84,10 @@ pub async fn at_once(session: &mut Session, batch: &Batch) -> Result<bool, Store
 
 /// Packs what is open of the jobs that `records` say have ended.
 pub async fn close_ended(write: &mut Write<'_>, records: &[Record]) -> Result<(), StoreError> {
-    for id in ended(records) {
+    for id in ended(records).into_keys() {
         let mut stream = write.stream(id).await?;
         if stream.is_open() {
-            let open = take_open(write, &stream).await?;
+            let open = take_open(&mut *write.sql, &stream).await?;
             let rows = stream.end(open)?;
             replace(write, &stream, rows).await?;
             write.know(id, stream);
@@ -102,23 +102,6 @@ pub async fn load(sql: &mut SqliteConnection, id: &JobId) -> Result<Option<Strea
     query.push("id = ").push_bind(id.as_str());
     let row = query.build().fetch_optional(sql).await?;
     row.as_ref().map(Stream::of).transpose()
-}
-
-/// Takes a stream's open rows away and answers with their lines.
-async fn take_open(write: &mut Write<'_>, stream: &Stream) -> Result<String, StoreError> {
-    if !stream.is_open() {
-        return Ok(String::new());
-    }
-    let rows = sqlx::query("DELETE FROM events WHERE job = ? AND first > ? RETURNING first, body")
-        .bind(stream.job)
-        .bind(int(stream.packed_to)?)
-        .fetch_all(&mut *write.sql)
-        .await?;
-    let mut open: Vec<(i64, &[u8])> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        open.push((get(row, "first")?, get(row, "body")?));
-    }
-    joined(open)
 }
 
 /// Writes the rows that take the place of the open ones, and how far the stream is packed now.

@@ -1,19 +1,18 @@
-//! Results, cases and what is learned from them: per attempt, per file of a project, per project.
+//! Results, cases and what is learned from them: per attempt, per file of a project, per project. What both databases are
+//! asked alike is in the store's own `past`.
 
 use super::{
-    value::{Cells, from_json, get_uint, int, json},
+    value::{Cells, get_uint, int, json},
     write::Write,
 };
 use crate::store::{
-    AttemptResult, CasePart, FileCases, FileHistory, Minute, PastAttempt, PastRun, StoreError, StoredProject, chunk,
-    pulse,
-    rows::{self, CASES_LIMIT, FILE_CASES, PAST_RUNS},
+    AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk, pulse,
+    rows::{self, FILE_CASES},
 };
 use futures_util::TryStreamExt;
 use scheduler::Expect;
-use shared::{Attempt, JobId, Num, Project, Timestamp, outcome::CaseResult};
+use shared::{JobId, Project};
 use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
-use std::collections::HashMap;
 
 /// See [`all`](crate::store::quarantine::all).
 pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome, duration, at FROM quarantine
@@ -115,30 +114,6 @@ pub async fn cases(write: &mut Write<'_>, parts: &[CasePart]) -> Result<(), Stor
     Ok(())
 }
 
-/// See [`Store::cases`](crate::store::Store::cases).
-pub async fn cases_of(
-    readers: &SqlitePool,
-    id: &JobId,
-    num: Num,
-    attempt: Attempt,
-) -> Result<Vec<CaseResult>, StoreError> {
-    let parts: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT body FROM cases WHERE job = (SELECT key FROM jobs WHERE id = ?) AND num = ? AND attempt = ?
-         ORDER BY key",
-    )
-    .bind(id.as_str())
-    .bind(num.0)
-    .bind(attempt.0)
-    .fetch_all(readers)
-    .await?;
-    let mut cases = Vec::new();
-    for part in parts {
-        let text = chunk::unpack(&part, CASES_LIMIT)?;
-        cases.extend(from_json::<Vec<CaseResult>>("cases", &text)?);
-    }
-    Ok(cases)
-}
-
 /// See [`Store::cases_by_file`](crate::store::Store::cases_by_file).
 pub async fn cases_by_file(
     readers: &SqlitePool,
@@ -181,16 +156,7 @@ pub async fn expectations(
     .bind(json(&paths)?)
     .fetch_all(readers)
     .await?;
-    let mut known = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let learned = rows::learned(row)?;
-        let expect = Expect {
-            duration: learned.duration(),
-            failed: learned.failed,
-        };
-        known.insert(row.text("path")?, expect);
-    }
-    Ok(paths.iter().map(|path| known.get(path.as_str()).copied()).collect())
+    rows::expects(&rows, paths)
 }
 
 /// See [`Store::projects`](crate::store::Store::projects).
@@ -206,18 +172,6 @@ pub async fn projects(readers: &SqlitePool) -> Result<Vec<StoredProject>, StoreE
     rows.iter().map(rows::project).collect()
 }
 
-/// See [`Store::history`](crate::store::Store::history).
-pub async fn history(readers: &SqlitePool, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, last FROM durations
-         WHERE project = (SELECT key FROM projects WHERE name = ?) ORDER BY mean DESC, path",
-    )
-    .bind(project.as_str())
-    .fetch_all(readers)
-    .await?;
-    rows.iter().map(rows::file_history).collect()
-}
-
 /// See [`Store::flaky`](crate::store::Store::flaky).
 pub async fn flaky(readers: &SqlitePool, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
     let rows = sqlx::query(
@@ -229,41 +183,4 @@ pub async fn flaky(readers: &SqlitePool, jobs: &[JobId]) -> Result<Vec<u64>, Sto
     .fetch_all(readers)
     .await?;
     rows::counts_of(&rows, jobs)
-}
-
-/// See [`Store::throughput`](crate::store::Store::throughput).
-pub async fn throughput(readers: &SqlitePool, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
-    let rows = sqlx::query("SELECT minute, files FROM throughput WHERE minute >= ? ORDER BY minute")
-        .bind(pulse::minute(from))
-        .fetch_all(readers)
-        .await?;
-    rows.iter().map(pulse::read).collect()
-}
-
-/// See [`Store::attempts`](crate::store::Store::attempts).
-pub async fn attempts(readers: &SqlitePool, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT num, attempt, result FROM results WHERE job = (SELECT key FROM jobs WHERE id = ?) AND path = ?
-         ORDER BY key",
-    )
-    .bind(id.as_str())
-    .bind(path)
-    .fetch_all(readers)
-    .await?;
-    rows.iter().map(rows::past_attempt).collect()
-}
-
-/// See [`Store::past_runs`](crate::store::Store::past_runs).
-pub async fn past_runs(readers: &SqlitePool, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT jobs.id, outcome, duration, at FROM results JOIN jobs ON jobs.key = results.job
-         WHERE results.project = (SELECT key FROM projects WHERE name = ?) AND path = ?
-         ORDER BY at DESC, results.key DESC LIMIT ?",
-    )
-    .bind(project.as_str())
-    .bind(path)
-    .bind(PAST_RUNS)
-    .fetch_all(readers)
-    .await?;
-    rows.iter().map(rows::past_run).collect()
 }

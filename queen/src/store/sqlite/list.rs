@@ -8,7 +8,7 @@ use super::{search, value::json};
 use crate::store::{
     Cursor, JobFilter, Page, StoreError, StoredFile, StoredJob,
     newest::Place,
-    rows::{AHEAD, FILE, JOB, KEYS, SUBMITTED, page_limit, stored, stored_file},
+    rows::{AHEAD, JOB, KEYS, SUBMITTED, files_of, page_limit, stored, stored_file},
     texts::{self, Candidates, SPAN, Texts},
 };
 use shared::{JobId, JobState};
@@ -245,21 +245,13 @@ fn has(query: &mut QueryBuilder<Sqlite>, pattern: &str) {
     query.push(")");
 }
 
-/// See [`Store::files`](crate::store::Store::files). What an earlier try of the whole job left under the same attempt
-/// has another command and does not count.
+/// See [`Store::files`](crate::store::Store::files).
 pub async fn files(readers: &SqlitePool, id: &JobId) -> Result<Vec<StoredFile>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
-    query.push(FILE);
-    query.push(
-        ", results.at, results.result FROM jobs JOIN files ON files.job = jobs.key
-         LEFT JOIN results ON results.key =
-             (SELECT max(key) FROM results WHERE job = files.job AND path = files.path AND (attempt < files.attempt
-                  OR attempt = files.attempt AND num = coalesce(files.num, num)))
-         WHERE jobs.id = ",
-    );
-    query.push_bind(id.as_str()).push(" ORDER BY files.idx");
-    let rows = query.build().fetch_all(readers).await?;
-    rows.iter().map(|row| stored_file(row, id)).collect()
+    let files = sqlx::query(files_of!("files.path"))
+        .bind(id.as_str())
+        .fetch_all(readers)
+        .await?;
+    files.iter().map(|row| stored_file(row, id)).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The store in one SQLite file: one writer, a few readers, write-ahead log.
 //!
 //! Owns the data directory: `skep.db`, `secret.key` and `queen.lock`. Every batch is one transaction. Read next: `open`,
-//! `session` (the connection that writes), then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `access`, `restore`, `retention`, `copy`.
+//! `session` (the connection that writes), then `write` (a batch), then the SQL by subject: `jobs`, `list`, `search`, `events`, `history`, `restore`, `retention`, `copy`.
 
-mod access;
 mod copy;
 mod events;
 mod history;
@@ -21,15 +20,16 @@ mod write;
 use super::{
     AccessToken, Batch, Entered, Event, FileCases, FileHistory, Holdings, JobFilter, Minute, Oldest, Page, PastAttempt,
     PastRun, Quarantine, Quarantined, Removed, Restored, Store, StoreError, StoredFile, StoredJob, StoredProject,
-    quarantine,
+    access, past, quarantine, retention as removal, unfinished,
 };
 use async_trait::async_trait;
 pub use copy::{after_copy, copy};
 use open::Opened;
 pub use open::newest_known;
+use retention::WORDS;
 use scheduler::Expect;
 use shared::{Attempt, JobData, JobId, Num, Project, Seq, Timestamp, outcome::CaseResult};
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use std::{path::Path, sync::Arc};
 
 /// A store in a data directory. Cloning shares it.
@@ -44,6 +44,11 @@ impl SqliteStore {
     /// [`StoreError::File`] if a file cannot be used or the key is not the database's.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self(Arc::new(open::open(dir).await?)))
+    }
+
+    /// The pool of those that read, which to clone is to share.
+    fn readers(&self) -> SqlitePool {
+        self.0.readers.clone()
     }
 }
 
@@ -73,7 +78,7 @@ impl Store for SqliteStore {
     }
 
     async fn job_data(&self, id: &JobId) -> Result<Option<JobData>, StoreError> {
-        restore::job_data(&self.0.readers, &self.0.sealer, id).await
+        unfinished::job_data(&mut self.readers(), &self.0.sealer, id).await
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<Page, StoreError> {
@@ -85,11 +90,11 @@ impl Store for SqliteStore {
     }
 
     async fn attempts(&self, id: &JobId, path: &str) -> Result<Vec<PastAttempt>, StoreError> {
-        history::attempts(&self.0.readers, id, path).await
+        past::attempts(&mut self.readers(), id, path).await
     }
 
     async fn cases(&self, id: &JobId, num: Num, attempt: Attempt) -> Result<Vec<CaseResult>, StoreError> {
-        history::cases_of(&self.0.readers, id, num, attempt).await
+        past::cases(&mut self.readers(), id, num, attempt).await
     }
 
     async fn cases_by_file(
@@ -115,7 +120,7 @@ impl Store for SqliteStore {
     }
 
     async fn history(&self, project: &Project) -> Result<Vec<FileHistory>, StoreError> {
-        history::history(&self.0.readers, project).await
+        past::history(&mut self.readers(), project).await
     }
 
     async fn flaky(&self, jobs: &[JobId]) -> Result<Vec<u64>, StoreError> {
@@ -123,20 +128,20 @@ impl Store for SqliteStore {
     }
 
     async fn throughput(&self, from: Timestamp) -> Result<Vec<Minute>, StoreError> {
-        history::throughput(&self.0.readers, from).await
+        past::throughput(&mut self.readers(), from).await
     }
 
     async fn past_runs(&self, project: &Project, path: &str) -> Result<Vec<PastRun>, StoreError> {
-        history::past_runs(&self.0.readers, project, path).await
+        past::runs(&mut self.readers(), project, path).await
     }
 
     async fn quarantined(&self, project: &Project, paths: &[String]) -> Result<Vec<bool>, StoreError> {
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        quarantine::of(&mut self.0.readers.clone(), project, &paths).await
+        quarantine::of(&mut self.readers(), project, &paths).await
     }
 
     async fn quarantine(&self, project: &Project) -> Result<Vec<Quarantined>, StoreError> {
-        quarantine::all(&mut self.0.readers.clone(), history::NEWEST_RUNS, project).await
+        quarantine::all(&mut self.readers(), history::NEWEST_RUNS, project).await
     }
 
     async fn put_in_quarantine(
@@ -155,35 +160,40 @@ impl Store for SqliteStore {
     }
 
     async fn add_token(&self, token: &AccessToken, hash: [u8; 32]) -> Result<(), StoreError> {
-        access::add(&self.0.writer, token, hash).await
+        let add = async |sql: &mut SqliteConnection| access::add(sql, token, &token.name, hash).await;
+        self.0.writer.transact(add).await
     }
 
     async fn tokens(&self) -> Result<Vec<AccessToken>, StoreError> {
-        access::all(&self.0.readers).await
+        access::all(&mut self.readers()).await
     }
 
     async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
-        access::remove(&self.0.writer, id).await
+        let remove = async |sql: &mut SqliteConnection| access::remove(sql, id).await;
+        self.0.writer.transact(remove).await
     }
 
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AccessToken>, StoreError> {
-        access::find(&self.0.readers, hash).await
+        access::find(&mut self.readers(), hash).await
     }
 
     async fn holdings(&self) -> Result<Holdings, StoreError> {
-        retention::holdings(&self.0.readers).await
+        removal::holdings(&mut self.readers()).await
     }
 
     async fn remove_logs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        retention::remove_logs(&self.0.writer, which, now).await
+        let step = async |sql: &mut SqliteConnection| removal::remove_logs(sql, which, now).await;
+        self.0.writer.transact(step).await
     }
 
     async fn remove_jobs(&self, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-        retention::remove_jobs(&self.0.writer, which, now).await
+        let step = async |sql: &mut SqliteConnection| removal::remove_jobs(sql, &WORDS, which, now).await;
+        self.0.writer.transact(step).await
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
-        retention::forget(&self.0.writer, before).await
+        let step = async |sql: &mut SqliteConnection| removal::forget(sql, before).await;
+        self.0.writer.transact(step).await
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {

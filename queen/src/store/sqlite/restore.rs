@@ -1,73 +1,12 @@
-//! What a queen finds at its start: everything unfinished, with secrets, as one moment of the database.
+//! What a queen finds at its start, as one moment of the database. Read next: the store's own `unfinished`, which asks.
 
-use super::value::{Cells, get_json};
-use crate::store::{Restored, RestoredDrone, RestoredJob, StoreError, rows, seal::Sealer};
-use shared::{JobData, JobId};
-use sqlx::{
-    QueryBuilder, Sqlite,
-    sqlite::{SqliteConnection, SqlitePool},
-};
-use std::collections::HashMap;
-
-const UNFINISHED: &str = "jobs.state IN ('queued', 'running')";
+use crate::store::{Restored, StoreError, seal::Sealer, unfinished};
+use sqlx::sqlite::SqlitePool;
 
 /// See [`Store::restore`](crate::store::Store::restore).
 pub async fn restore(readers: &SqlitePool, sealer: &Sealer) -> Result<Restored, StoreError> {
     let mut moment = readers.begin().await?;
-    let jobs = jobs(&mut moment, sealer).await?;
-    let drones = drones(&mut moment).await?;
+    let restored = unfinished::all(&mut *moment, sealer).await?;
     moment.rollback().await?;
-    Ok(Restored { jobs, drones })
-}
-
-async fn jobs(sql: &mut SqliteConnection, sealer: &Sealer) -> Result<Vec<RestoredJob>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new(rows::WHOLE);
-    query.push(UNFINISHED).push(" ORDER BY submitted, id");
-    let rows = query.build().fetch_all(&mut *sql).await?;
-    let mut jobs = Vec::with_capacity(rows.len());
-    let mut at = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        at.insert(row.int("key")?, jobs.len());
-        jobs.push(rows::unfinished(row, sealer)?);
-    }
-
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT files.job, ");
-    query
-        .push(rows::FILE)
-        .push(" FROM jobs JOIN files ON files.job = jobs.key WHERE ");
-    query.push(UNFINISHED).push(" ORDER BY files.job, idx");
-    for row in &query.build().fetch_all(&mut *sql).await? {
-        let job = &mut jobs[at[&row.int("job")?]];
-        job.files.push(rows::file(row, &job.spec.id)?);
-    }
-
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "SELECT job, leases.standing FROM jobs JOIN leases ON leases.job = jobs.key
-         WHERE leases.state != 'ended' AND ",
-    );
-    query.push(UNFINISHED).push(" ORDER BY job, token");
-    for row in &query.build().fetch_all(&mut *sql).await? {
-        jobs[at[&row.int("job")?]].leases.push(get_json(row, "standing")?);
-    }
-    Ok(jobs)
-}
-
-async fn drones(sql: &mut SqliteConnection) -> Result<Vec<RestoredDrone>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, draining, learned, incarnation, coalesce(applied, 0) AS applied
-         FROM drones LEFT JOIN drone_lives ON drone_lives.key = (SELECT max(key) FROM drone_lives WHERE drone = id)
-         ORDER BY id",
-    )
-    .fetch_all(sql)
-    .await?;
-    rows.iter().map(rows::drone).collect()
-}
-
-/// See [`Store::job_data`](crate::store::Store::job_data).
-pub async fn job_data(readers: &SqlitePool, sealer: &Sealer, id: &JobId) -> Result<Option<JobData>, StoreError> {
-    let row = sqlx::query("SELECT data, sealed FROM job_data WHERE job = (SELECT key FROM jobs WHERE id = ?)")
-        .bind(id.as_str())
-        .fetch_optional(readers)
-        .await?;
-    row.map(|row| rows::data_of(&row, id, sealer)).transpose()
+    Ok(restored)
 }

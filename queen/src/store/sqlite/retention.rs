@@ -1,71 +1,33 @@
-//! What finished jobs hold, weighed when they end, and its removal in short transactions, so that the queue of writes moves
-//! on in between; and the file, made smaller. Read next: the store's own `retention`, which does the steps.
+//! What finished jobs hold, weighed when they end, and the file, made smaller. What is removed is the business of the store's
+//! own `retention`.
 
 use super::{session::Writer, write::Write};
 use crate::store::{
-    Holdings, Oldest, Removed, StoreError,
-    retention::{self, HOLDINGS, Words},
+    StoreError,
+    retention::{Words, weigh},
     rows::ended,
 };
 use scheduler::Record;
-use shared::Timestamp;
-use sqlx::{Row, sqlite::SqliteConnection, sqlite::SqlitePool};
+use sqlx::{Row, sqlite::SqliteConnection};
 
 /// Free pages that stay in the database for what comes next; giving them back would only make it grow again.
 const SPARE_PAGES: i64 = 500;
 /// Pages that are given back at once: each may have to be moved first.
 const COMPACT_PAGES: i64 = 500;
 
-const WORDS: Words = Words {
+/// What SQLite says otherwise.
+pub const WORDS: Words = Words {
     begun: "SELECT job, log, rest FROM endings WHERE going = 1 LIMIT 1",
     text: "DELETE FROM job_text WHERE rowid = $1",
 };
 
 /// Notes what the jobs hold that `records` say have ended.
 pub async fn weigh_ended(write: &mut Write<'_>, records: &[Record]) -> Result<(), StoreError> {
-    for id in ended(records) {
+    for (id, row) in ended(records) {
         let key = write.job(id).await?;
-        sqlx::query(
-            "INSERT INTO endings (job, at, log, rest)
-             SELECT key, coalesce(standing ->> 'finished', submitted),
-                    coalesce((SELECT sum(octet_length(body) + 64) FROM events WHERE job = jobs.key), 0)
-                        + coalesce((SELECT sum(octet_length(body) + 64) FROM cases WHERE job = jobs.key), 0),
-                    4096
-                        + coalesce((SELECT sum(octet_length(result) + 3 * octet_length(path) + 128)
-                                    FROM results WHERE job = jobs.key), 0)
-                        + coalesce((SELECT sum(2 * octet_length(path) + 64) FROM files WHERE job = jobs.key), 0)
-             FROM jobs WHERE key = ?
-             ON CONFLICT (job) DO UPDATE SET at = excluded.at, log = excluded.log, rest = excluded.rest",
-        )
-        .bind(key)
-        .execute(&mut *write.sql)
-        .await?;
+        weigh(&mut *write.sql, key, row.finished).await?;
     }
     Ok(())
-}
-
-/// See [`Store::holdings`](crate::store::Store::holdings).
-pub async fn holdings(readers: &SqlitePool) -> Result<Holdings, StoreError> {
-    retention::holdings(&sqlx::query(HOLDINGS).fetch_one(readers).await?)
-}
-
-/// See [`Store::remove_logs`](crate::store::Store::remove_logs).
-pub async fn remove_logs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    writer
-        .transact(async |sql| retention::remove_logs(sql, which, now).await)
-        .await
-}
-
-/// See [`Store::remove_jobs`](crate::store::Store::remove_jobs).
-pub async fn remove_jobs(writer: &Writer, which: Oldest, now: Timestamp) -> Result<Removed, StoreError> {
-    writer
-        .transact(async |sql| retention::remove_jobs(sql, &WORDS, which, now).await)
-        .await
-}
-
-/// See [`Store::forget`](crate::store::Store::forget).
-pub async fn forget(writer: &Writer, before: Timestamp) -> Result<u64, StoreError> {
-    writer.transact(async |sql| retention::forget(sql, before).await).await
 }
 
 /// See [`Store::compact`](crate::store::Store::compact). Does nothing in a database that was made before there was

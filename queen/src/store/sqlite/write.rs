@@ -43,7 +43,7 @@ async fn transact(session: &mut Session, sealer: &Sealer, batch: &Batch) -> Resu
             let Write { streams, .. } = write;
             transaction.commit().await?;
             session.streams.extend(streams);
-            for id in ended(&batch.records) {
+            for id in ended(&batch.records).into_keys() {
                 session.streams.remove(id);
             }
             Ok(())
