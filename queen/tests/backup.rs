@@ -359,7 +359,8 @@ async fn half_or_damaged_backups_are_refused_and_change_nothing() {
     assert!(error.contains("not-there.tar: No such file"), "{error}");
 
     // The form of a later program.
-    for (old, new) in [("\"form\": 1", "\"form\": 2"), ("\"schema\": 6", "\"schema\": 9")] {
+    let schema = format!("\"schema\": {}", queen::store::newest_sqlite());
+    for (old, new) in [("\"form\": 1", "\"form\": 2"), (schema.as_str(), "\"schema\": 9")] {
         let mut copy = whole.clone();
         copy[at(old)..at(old) + old.len()].copy_from_slice(new.as_bytes());
         fs::write(&bad, copy).unwrap();
