@@ -242,7 +242,9 @@ impl Seat {
         if is_last && self.next.is_none() && !self.is_leaving {
             self.next = Some(self.start());
         }
-        self.stands(State::Working, Some(&worker));
+        if !work.is_placed {
+            self.stands(State::Working, Some(&worker));
+        }
         match self.turn(&mut worker, &work).await {
             Turn::Said(Said::Answer(said)) => {
                 let (exit, kept) = if is_last {

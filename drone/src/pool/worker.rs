@@ -254,7 +254,7 @@ impl Worker {
 
     /// A payload has ended and the worker is kept: what it has written by now belongs to that payload.
     pub async fn settle(&mut self, reply: &mpsc::Sender<Reply>) {
-        for piece in self.voice.now() {
+        for piece in self.voice.heard() {
             let _ = reply.send(Reply::Output(piece)).await;
         }
         self.voice.stderr.forget();
@@ -403,9 +403,9 @@ impl Voice {
         }
     }
 
-    fn now(&mut self) -> Vec<Output> {
-        let mut pieces = self.stdout.as_mut().map_or_else(Vec::new, Reader::now);
-        pieces.append(&mut self.stderr.now());
+    fn heard(&mut self) -> Vec<Output> {
+        let mut pieces = self.stdout.as_mut().map_or_else(Vec::new, Reader::heard);
+        pieces.append(&mut self.stderr.heard());
         pieces
     }
 

@@ -10,7 +10,15 @@ use rustix::{
     io::Errno,
 };
 use shared::protocol::frame::TEXT_LIMIT;
-use std::{io, os::fd::OwnedFd, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use tokio::{io::unix::AsyncFd, sync::mpsc, time::Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -110,10 +118,12 @@ impl Reader {
             if self.over || self.batch.len() >= TEXT_LIMIT {
                 return self.cut();
             }
+            let pipe = &self.pipe;
             let mut ready = tokio::select! {
                 biased;
                 () = async { self.due.as_mut().expect("guarded").await }, if self.due.is_some() => return self.cut(),
-                ready = self.pipe.readable() => match ready {
+                // One task at a time reads: cheaper than `readable`, which keeps a list of those who wait.
+                ready = poll_fn(|cx| pipe.poll_read_ready(cx)) => match ready {
                     Ok(guard) => guard,
                     Err(_) => {
                         self.finish();
@@ -135,8 +145,19 @@ impl Reader {
         }
     }
 
+    /// What was written before anything that the runtime has heard of since, without waiting; the system is asked only if
+    /// there is something. What may be the beginning of a secret is held back.
+    pub fn heard(&mut self) -> Vec<Output> {
+        // Whoever waits for more asks anew.
+        let mut nobody = Context::from_waker(Waker::noop());
+        match self.pipe.poll_read_ready(&mut nobody) {
+            Poll::Pending => std::iter::from_fn(|| self.cut()).collect(),
+            Poll::Ready(_) => self.now(),
+        }
+    }
+
     /// What has been written by now, without waiting. What may be the beginning of a secret is held back.
-    pub fn now(&mut self) -> Vec<Output> {
+    fn now(&mut self) -> Vec<Output> {
         let mut pieces = Vec::new();
         let mut left = LEFT_OVER;
         self.buffer.resize(READ, 0);

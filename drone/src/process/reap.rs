@@ -10,6 +10,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open},
 };
 use std::{
+    future::poll_fn,
     io,
     mem::MaybeUninit,
     os::fd::OwnedFd,
@@ -138,7 +139,8 @@ impl Child {
                     continue;
                 }
                 Watch::Pidfd(fd) => {
-                    if let Ok(mut ready) = fd.readable().await {
+                    // One task at a time waits: cheaper than `readable`, which keeps a list of those who wait.
+                    if let Ok(mut ready) = poll_fn(|cx| fd.poll_read_ready(cx)).await {
                         ready.clear_ready();
                     }
                 }

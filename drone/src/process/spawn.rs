@@ -20,6 +20,9 @@ use std::{
 /// PATH of a command whose environment has none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// The shell and its name.
+const SHELL: (&str, &str) = ("/bin/sh", "sh");
+
 /// A command that has been started.
 pub(crate) struct Started {
     pub child: Child,
@@ -73,6 +76,10 @@ fn find(command: &Command) -> Result<PathBuf, SpawnError> {
     let name = &command.program;
     if name.contains('/') {
         return Ok(command.cwd.join(name));
+    }
+    // Most commands are for a shell, whose place is fixed: no walk through PATH for each of them, as in system(3).
+    if name == SHELL.1 && is_executable(Path::new(SHELL.0)) {
+        return Ok(SHELL.0.into());
     }
     let path = command.env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let mut closed = None;

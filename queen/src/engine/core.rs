@@ -4,6 +4,7 @@
 
 use super::{
     BUDGET, CancelOutcome, Engine, REQUESTS, Request, SessionId, Submission,
+    pace::Pace,
     writer::{self, Outbound, Tell, Work},
 };
 use crate::{
@@ -136,16 +137,21 @@ impl Core {
         shutdown: &CancellationToken,
     ) -> Result<(), StoreError> {
         let (works, queue) = mpsc::channel(1);
-        let mut writer = tokio::spawn(writer::write(Arc::clone(&self.store), self.bus.clone(), queue));
+        let (done, mut written) = mpsc::channel(1);
+        let mut writer = tokio::spawn(writer::write(Arc::clone(&self.store), self.bus.clone(), queue, done));
+        let mut pace = Pace::default();
         loop {
             let now = self.clock.now();
             let wake = self.state.next_wake().map(|at| Duration::from_millis(at.since(now)));
+            let wait = pace.wait(now);
             tokio::select! {
                 biased;
                 ended = &mut writer => return flatten(ended),
-                place = works.reserve(), if !self.is_idle() => {
-                    // An error means that the writer has failed; its result says why.
-                    if let Ok(place) = place { place.send(self.take_work()); }
+                Some(()) = written.recv() => pace.written(),
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() && !self.is_idle() => {
+                    // There is room, as the one before is written. An error: the writer has failed; its result says why.
+                    let _ = works.try_send(self.take_work());
+                    pace.begun(now);
                 }
                 request = inbox.recv() => {
                     let Some(request) = request else { break };
@@ -164,7 +170,7 @@ impl Core {
         }
         let last = self.take_work();
         let _ = works.send(last).await;
-        drop(works);
+        drop((works, written));
         flatten(writer.await)
     }
 

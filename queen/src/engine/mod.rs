@@ -14,6 +14,7 @@ mod core;
 mod event_line;
 mod gather;
 mod links;
+mod pace;
 mod writer;
 
 pub use core::start;

@@ -57,8 +57,13 @@ impl Work {
     }
 }
 
-/// Commits works until the channel closes (`Ok`) or a commit fails.
-pub(super) async fn write(store: Arc<dyn Store>, bus: Bus, mut works: mpsc::Receiver<Work>) -> Result<(), StoreError> {
+/// Commits works until the channel closes (`Ok`) or a commit fails; says after each that it was `done`.
+pub(super) async fn write(
+    store: Arc<dyn Store>,
+    bus: Bus,
+    mut works: mpsc::Receiver<Work>,
+    done: mpsc::Sender<()>,
+) -> Result<(), StoreError> {
     while let Some(mut work) = works.recv().await {
         let events = std::mem::take(&mut work.batch.events);
         if !work.batch.is_empty() || !events.is_empty() {
@@ -77,6 +82,8 @@ pub(super) async fn write(store: Arc<dyn Store>, bus: Bus, mut works: mpsc::Rece
                 Tell::Close(job) => bus.close(&job),
             }
         }
+        // Nobody hears it where the engine waits for the end.
+        let _ = done.try_send(());
     }
     Ok(())
 }
