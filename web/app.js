@@ -40,6 +40,7 @@ const ctx = {
   lists: emptyLists(),
   listeners: new Set(),
   session: null,
+  here: null,
   may: (what) => !ctx.session?.may || ctx.session.may.includes(what),
   fresh: (job) => {
     const heard = ctx.lists.jobs.get(job.id);

@@ -171,6 +171,8 @@ export interface Context {
   lists: Lists;
   listeners: Set<(message: Message) => void>;
   session: Session | null;
+  /** The job whose page is open, and its files by path. */
+  here: { id: string; files: Map<string, { path: string; num: number | null }> } | null;
   may(what: string): boolean;
   /** The newest row of a job that is known, from one that was loaded. */
   fresh(job: Job): Job;

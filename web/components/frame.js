@@ -59,6 +59,9 @@ const CONNECTIONS = {
   offline: ['Offline', 'M4 4l8 8M8 2a6 6 0 1 0 0 12a6 6 0 1 0 0-12'],
 };
 
+const inView = () =>
+  /** @type {HTMLElement | undefined} */ ([...document.querySelectorAll('main [data-search]')].find((field) => field.checkVisibility()));
+
 /** Bar, view, and what floats above them. */
 export function Frame({ ctx, place, session, out, children }) {
   const [Help, setHelp] = useState(/** @type {any} */ (null));
@@ -72,7 +75,8 @@ export function Frame({ ctx, place, session, out, children }) {
   const [connection, trouble] = useConnection(ctx.live);
   const offers = !out && (session == null || ctx.may('submit'));
   useKeys({
-    '/': () => search.current?.focus(),
+    // The view's own search, if it has one in sight, knows more of what one looks at.
+    '/': () => (inView() ?? search.current)?.focus(),
     '?': help,
     n: () => offers && ctx.go('/new'),
     'g f': () => ctx.go('/'),

@@ -9,7 +9,7 @@ const GROUPS = [
   [
     'Everywhere',
     [
-      ['/', 'search'],
+      ['/', 'search: in what is shown, else everywhere'],
       ['g f', 'fleet'],
       ['g j', 'jobs'],
       ['g p', 'projects'],

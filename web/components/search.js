@@ -1,4 +1,5 @@
-// Search over projects and jobs: what fits is offered while one types, enter shows all jobs that fit.
+// Search over projects and jobs, and on a job's page over its files and tests: what fits is offered while one types, in groups;
+// enter shows all jobs that fit.
 
 import { refOf, titleOf } from '../lib/format.js';
 import { address, jobPath, projectPath } from '../lib/router.js';
@@ -26,16 +27,34 @@ export function Search({ ctx, place, field }) {
       return [];
     });
     const jobs = ctx.api.jobs({ text: wanted, limit: MOST }).catch(() => ({ jobs: [] }));
-    const [names, page] = await Promise.all([projects.current, jobs]);
+    const { here } = ctx;
+    const tests = here ? ctx.api.cases(here.id, { text: wanted, limit: MOST }).catch(() => ({ cases: [] })) : { cases: [] };
+    const [names, page, { cases }] = await Promise.all([projects.current, jobs, tests]);
     // An answer to what one typed before is late.
     if (wanted !== latest.current) return undefined;
     const found = rank(
       names.map(({ project }) => project),
       wanted,
     ).slice(0, MOST);
+    const part = (query) => address(jobPath(here.id), query);
     return setOffers([
-      ...found.map((name) => ({ id: `p ${name}`, href: projectPath(name), project: name })),
-      ...page.jobs.map((job) => ({ id: `j ${job.id}`, href: jobPath(job.id), job })),
+      ...(here ? filesOf(here.files, wanted) : []).map(({ path, num }) => ({
+        group: 'Files of this job',
+        href: num == null ? part({ tab: 'files', text: path }) : part({ tab: 'log', cmd: num }),
+        what: html`<span class="mono">${path}</span>`,
+      })),
+      ...cases.map((one) => ({
+        group: 'Tests of this job',
+        href: part({ tab: 'tests', text: one.name, path: one.path }),
+        what: html`<${State} of=${one.outcome} bare /> <span class="mono">${one.name}</span> <span class="mono faint">${one.path}</span>`,
+      })),
+      ...found.map((name) => ({ group: 'Projects', href: projectPath(name), what: html`<b>${name}</b>` })),
+      ...page.jobs.map((job) => ({
+        group: 'Jobs',
+        href: jobPath(job.id),
+        what: html`<${State} of=${job.state} bare /> <b>${job.project}</b> <span class="mono">${refOf(job)}</span>${' '}
+          <span class="faint">${titleOf(job)}</span>`,
+      })),
     ]);
   }, 250);
 
@@ -70,22 +89,32 @@ export function Search({ ctx, place, field }) {
     setAt((before) => Math.max(-1, Math.min(offers.length - 1, before + by)));
   };
   const shown = open && offers.length > 0 && text.trim() !== '';
-  return html`<form class="search" role="search" aria-label="Jobs and projects" onSubmit=${submit}>
-    <input ref=${field} type="search" role="combobox" placeholder="Search jobs and projects  /" aria-label="Search jobs and projects"
+  const label = place.view === 'job' ? 'Search files, tests, jobs and projects' : 'Search jobs and projects';
+  const option = (offer, i) => html`<li key=${offer.href} id=${`offer-${i}`} role="option" aria-selected=${i === at ? 'true' : 'false'}
+    onMouseDown=${(event) => event.preventDefault()} onClick=${() => go(offer.href)}>${offer.what}</li>`;
+  const groups = [...new Set(offers.map(({ group }) => group))];
+  return html`<form class="search" role="search" aria-label=${label} onSubmit=${submit}>
+    <input ref=${field} type="search" role="combobox" placeholder=${`${label}  /`} aria-label=${label}
       autocomplete="off" spellcheck=${false} aria-autocomplete="list" aria-controls="search-offers"
       aria-expanded=${shown ? 'true' : 'false'}
       aria-activedescendant=${shown && at >= 0 ? `offer-${at}` : null}
       value=${text} onInput=${type} onKeyDown=${press} onBlur=${() => setOpen(false)} onFocus=${() => setOpen(true)} />
-    <ul id="search-offers" role="listbox" aria-label="What fits" hidden=${!shown}>${offers.map(
-      (offer, i) => html`<li key=${offer.id} id=${`offer-${i}`} role="option" aria-selected=${i === at ? 'true' : 'false'}
-        onMouseDown=${(event) => event.preventDefault()} onClick=${() => go(offer.href)}>
-        ${
-          offer.project
-            ? html`<span class="faint">project</span> <b>${offer.project}</b>`
-            : html`<${State} of=${offer.job.state} bare /> <b>${offer.job.project}</b> <span class="mono">${refOf(offer.job)}</span>${' '}
-              <span class="faint">${titleOf(offer.job)}</span>`
-        }
-      </li>`,
-    )}</ul>
+    <div id="search-offers" role="listbox" aria-label="What fits" hidden=${!shown}>${groups.map(
+      (
+        group,
+      ) => html`<ul key=${group} role="group" aria-label=${group}>${offers.map((offer, i) => offer.group === group && option(offer, i))}
+        </ul>`,
+    )}</div>
   </form>`;
+}
+
+/** The first files of a job that fit. */
+function filesOf(files, wanted) {
+  const low = wanted.toLowerCase();
+  const found = [];
+  for (const file of files.values()) {
+    if (found.length === MOST) break;
+    if (file.path.toLowerCase().includes(low)) found.push(file);
+  }
+  return found;
 }

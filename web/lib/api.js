@@ -70,7 +70,8 @@ export const api = {
   compare: (id, other) => call('GET', `/jobs/${part(id)}/compare${query({ with: other })}`),
   submit: (job) => call('POST', '/jobs', job),
   cancel: (id, reason) => call('POST', `/jobs/${part(id)}/cancel`, { reason }),
-  rerun: (id, failed) => call('POST', `/jobs/${part(id)}/rerun`, { failed }),
+  /** `what`: `{ failed: true }`, `{ only: [path, …] }`, or nothing for the whole job. */
+  rerun: (id, what = {}) => call('POST', `/jobs/${part(id)}/rerun`, what),
   fleet: () => call('GET', '/fleet'),
   drones: () => call('GET', '/drones'),
   drain: (id, on) => call('POST', `/drones/${part(id)}/drain`, { on }),

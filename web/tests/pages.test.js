@@ -178,7 +178,7 @@ describe('the house', () => {
   });
 
   it('what is pure knows no browser', () => {
-    for (const name of ['ansi', 'format', 'job-list', 'log', 'new-job', 'rows', 'search', 'states', 'store', 'trend']) {
+    for (const name of ['ansi', 'format', 'job-list', 'log', 'new-job', 'past', 'rows', 'search', 'states', 'store', 'trend']) {
       assert.doesNotMatch(
         readFileSync(join(root, 'lib', `${name}.js`), 'utf8'),
         /\b(document|window|fetch|localStorage|Date\.now|Math\.random)\b/,

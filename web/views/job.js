@@ -87,10 +87,17 @@ export function Job({ ctx, place }) {
       job.pages.close();
     };
   }, [id]);
+  useEffect(() => {
+    // What the bar's search looks through, too.
+    ctx.here = { id, files: job.files };
+    return () => {
+      ctx.here = null;
+    };
+  }, [id, job.files]);
   usePage(row ? `${row.state} · ${row.project}` : 'Job', row?.state);
 
-  const again = async (failed) => {
-    const { id: next } = await ctx.api.rerun(id, failed);
+  const again = async (what) => {
+    const { id: next } = await ctx.api.rerun(id, what);
     ctx.go(jobPath(next));
   };
   const tab = tabOf(place.query);
@@ -102,7 +109,7 @@ export function Job({ ctx, place }) {
   const go = (change, replace = false) => ctx.go(to({ tab, ...change }), replace);
   const [trouble, setTrouble] = useState(/** @type {any} */ (null));
   useKeys({
-    r: () => row && ctx.may('rerun') && FINAL.has(row.state) && job.tally.bad > 0 && again(true).catch(setTrouble),
+    r: () => row && ctx.may('rerun') && FINAL.has(row.state) && job.tally.bad > 0 && again({ failed: true }).catch(setTrouble),
     f: () => (tab === 'failures' ? nextFailure() : ctx.go(address(jobPath(id)))),
   });
 
@@ -115,7 +122,7 @@ export function Job({ ctx, place }) {
 
   if (error && !row) return html`<h1>Job</h1><${Failed} error=${error} retry=${reload} />`;
   if (!row) return html`<${Skeleton} rows="8" />`;
-  const props = { ctx, id, row, job, now, running, place, go, to };
+  const props = { ctx, id, row, job, now, running, place, go, to, again };
   return html`<article>
     ${head}
     ${trouble && html`<${Notice} kind="bad" title="It could not be run again">${trouble.message}<//>`}

@@ -113,6 +113,7 @@ function List({ id, ctx, filter, back }) {
     const before = own.list.next;
     if (!before || asked.older === before) return;
     asked.older = before;
+    setError(null);
     try {
       const page = await ctx.api.jobs({ ...filter, limit: PAGE, before });
       if (asked.gone) return;
@@ -158,7 +159,7 @@ function List({ id, ctx, filter, back }) {
   useEffect(() => {
     if (seeking && !error) older();
   }, [seeking && next, error]);
-  if (error && (!known || seeking)) return html`<${Failed} error=${error} retry=${newest} />`;
+  if (error && (!known || seeking)) return html`<${Failed} error=${error} retry=${seeking ? older : newest} />`;
   if (!known) return html`<${Skeleton} rows="12" />`;
   if (seeking) return html`<p class="faint" role="status">Looking in older jobs…</p>`;
   if (!jobs.length) {

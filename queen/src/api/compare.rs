@@ -1,7 +1,7 @@
 //! A job beside an earlier one: what fails anew, what is mended, what takes longer.
 //!
-//! Two lists of files are laid side by side; nothing is written. Durations are as the drones measured them: one on a
-//! slower drone takes longer. Read next: `jobs.rs`.
+//! Two lists of files are laid side by side; nothing is written. Durations are as the drones measured them; whether one is
+//! slower is judged by what the drones' speeds let expect. Read next: `jobs.rs`.
 
 use super::{
     error::{Answer, ApiError},
@@ -16,7 +16,7 @@ use crate::{
 use axum::extract::State;
 use serde::Deserialize;
 use shared::{
-    JobId, JobState,
+    DroneId, JobId, JobState,
     outcome::{CaseResult, FileOutcome, FileResult},
 };
 use std::collections::{BTreeSet, HashMap};
@@ -56,11 +56,13 @@ async fn compare(
     let Some(with) = with else {
         return Ok(axum::Json(CompareView::default()));
     };
+    let drones = context.engine.drones().await?;
     let (own, others) = tokio::try_join!(context.store.files(&id), context.store.files(&with.row.id))?;
     let mut sides = Sides {
         context: &context,
         job: &job,
         with: &with,
+        speeds: drones.into_iter().map(|drone| (drone.drone, drone.speed)).collect(),
         view: CompareView {
             with: Some(JobView::of(&with)),
             ..CompareView::default()
@@ -117,6 +119,8 @@ struct Sides<'a> {
     context: &'a Context,
     job: &'a StoredJob,
     with: &'a StoredJob,
+    /// How fast the known drones are, by all that was learned of them.
+    speeds: HashMap<DroneId, f64>,
     view: CompareView,
 }
 
@@ -135,7 +139,7 @@ impl Sides<'_> {
             self.view.removed = others.into_keys().collect();
             self.view.removed.sort_unstable();
         }
-        let apart = |file: &TimedFile| (file.after - file.before).abs();
+        let apart = |file: &TimedFile| (file.after - file.expected).abs();
         let most_first = |one: &TimedFile, other: &TimedFile| apart(other).total_cmp(&apart(one));
         self.view.slower.sort_by(most_first);
         self.view.faster.sort_by(most_first);
@@ -171,8 +175,8 @@ impl Sides<'_> {
         };
         self.view.new_failures.extend(entries(&bad, &was_bad));
         self.view.fixed.extend(entries(&was_bad, &bad));
-        if let Some((_, then)) = then.filter(|_| bad.is_none() && was_bad.is_none()) {
-            self.time(file, with_num, then.duration, now.duration);
+        if let Some((other, then)) = then.filter(|_| bad.is_none() && was_bad.is_none()) {
+            self.time(file, other, then.duration, now.duration);
         }
         Ok(())
     }
@@ -205,8 +209,19 @@ impl Sides<'_> {
         Ok(Some(names(&result.failures)))
     }
 
-    fn time(&mut self, file: &StoredFile, with_num: Option<u32>, before: f64, after: f64) {
-        let (least, most) = (before.min(after), before.max(after));
+    fn time(&mut self, file: &StoredFile, other: &StoredFile, before: f64, after: f64) {
+        let speed = |file: &StoredFile| {
+            self.speeds
+                .get(file.row.drone.as_ref()?)
+                .copied()
+                .filter(|speed| *speed > 0.0)
+        };
+        // Of a drone that is not known any more nothing can be said.
+        let expected = match (speed(other), speed(file)) {
+            (Some(then), Some(now)) => before * then / now,
+            _ => before,
+        };
+        let (least, most) = (expected.min(after), expected.max(after));
         if most - least < APART.0 || most < least * APART.1 {
             return;
         }
@@ -214,10 +229,11 @@ impl Sides<'_> {
             path: file.row.path.clone(),
             before,
             after,
+            expected,
             num: file.row.num.map(|num| num.0),
-            with_num,
+            with_num: other.row.num.map(|num| num.0),
         };
-        if after > before {
+        if after > expected {
             self.view.slower.push(timed);
         } else {
             self.view.faster.push(timed);

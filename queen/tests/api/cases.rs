@@ -306,6 +306,47 @@ async fn a_job_is_compared_with_the_last_that_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_on_a_slower_drone_is_not_slower() {
+    let queen = Queen::start().await;
+    let drone = async |name: &str, speed: u32| {
+        let mut drone = FakeDrone::join(&queen, name, 1).await;
+        let info = json!({"speed": speed, "capacity": 1, "plugins": ["git", "shell"], "runners": ["command"],
+            "labels": [name], "platform": "linux-x86_64", "version": "test"});
+        drone.say("drone:info", json!([info])).await;
+        drone.acked().await;
+        drone
+    };
+    let (mut fast, mut slow) = (drone("fast", 200).await, drone("slow", 100).await);
+    let on = |name: &str| json!({"labels": [name]});
+    let times = |a: f64, b: f64, c: f64| {
+        [("a.sh", a), ("b.sh", b), ("c.sh", c)].map(|(path, took)| (path, "passed", took, &[][..]))
+    };
+    run(&queen, &mut fast, on("fast"), &times(1_000.0, 1_000.0, 1_000.0)).await;
+    let id = run(&queen, &mut slow, on("slow"), &times(2_000.0, 4_000.0, 1_000.0)).await;
+    let reply = queen.get(&format!("/api/v1/jobs/{id}/compare")).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let found = reply.json();
+    let told = |key: &str| {
+        let all = found[key].as_array().unwrap().iter();
+        all.map(|one| one["path"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (told("slower"), told("faster")),
+        (vec!["b.sh".to_owned()], vec!["c.sh".to_owned()]),
+        "{found}"
+    );
+    let slower = &found["slower"][0];
+    assert_eq!(
+        (&slower["before"], &slower["after"]),
+        (&json!(1_000.0), &json!(4_000.0))
+    );
+    let expected = slower["expected"].as_f64().unwrap();
+    assert!((1_500.0..2_500.0).contains(&expected), "{slower}");
+    queen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_beyond_those_of_the_result_are_compared_too() {
     let queen = Queen::start().await;
     let mut drone = FakeDrone::join(&queen, "fake", 1).await;

@@ -113,6 +113,8 @@ step('rerun failed makes a job of that file alone', async () => {
   await page.waitForURL((url) => url.pathname !== before);
   await sees('h1', 'failed');
   await sees('.facts', '1 of 1 file failed');
+  await page.getByRole('tab', { name: /^Failures/ }).click();
+  await sees('.failure', 'failed last time too');
 });
 
 step('cancel stops a job, and what ran it hears so', async () => {

@@ -344,6 +344,85 @@ step('of a job whose log is kept no longer the results stay', async () => {
   await page.unroute(`**/api/v1/jobs/${job}`);
 });
 
+/** A whole job of the project `acme/past`: how each file ends, `{ path: outcome }`. Of a bad one, its case `test_PATH` is told. */
+async function whole(ends) {
+  await submit({ project: 'acme/past' });
+  const id = await drone.take(Object.keys(ends));
+  for (let left = Object.keys(ends).length; left > 0; ) {
+    for (const file of await drone.given()) {
+      drone.begin(id, file);
+      const cases = ends[file.path] === 'failed' ? [{ name: `test_${file.path}`, outcome: 'failed', message: 'no' }] : [];
+      drone.end(id, file, ends[file.path], { cases });
+      left -= 1;
+    }
+    await drone.flush();
+  }
+  await drone.finish(id);
+  await until('the job to end', async () => (await world.api(`/jobs/${id}`)).finished != null);
+  return id;
+}
+
+step('a failure says how it was in the job before, and its file can be run again alone', async () => {
+  const before = await whole({ 'x/good.t': 'passed', 'x/turns.t': 'passed', 'x/stays.t': 'failed' });
+  const id = await whole({ 'x/good.t': 'passed', 'x/turns.t': 'failed', 'x/stays.t': 'failed', 'x/added.t': 'failed' });
+  await page.goto(`${world.url}/jobs/${id}`);
+  const of = (path) => page.locator('.failure').filter({ hasText: `x/${path}` });
+  await of('turns.t').getByRole('link', { name: 'passed last time' }).waitFor();
+  await of('stays.t').getByRole('link', { name: 'failed last time too' }).waitFor();
+  const link = of('added.t').getByRole('link', { name: 'new failure' });
+  assert.equal(await link.getAttribute('href'), `/jobs/${before}`);
+  await shot('job-past');
+  await of('turns.t').getByRole('button', { name: 'Rerun this file' }).click();
+  await page.waitForURL((url) => url.pathname.startsWith('/jobs/') && !url.pathname.endsWith(id));
+  const next = new URL(page.url()).pathname.split('/').at(-1);
+  assert.equal(await drone.take(['x/turns.t']), next);
+  const [file, ...more] = await drone.given();
+  assert.deepEqual([file.path, more], ['x/turns.t', []]);
+  drone.begin(next, file);
+  drone.end(next, file, 'passed');
+  await drone.flush();
+  await drone.finish(next);
+  await sees('h1', 'passed');
+  // What the queen refuses, it says where one asked.
+  await page.route('**/rerun', (route) =>
+    route.fulfill({ status: 422, json: { error: 'the job has no such file', kind: 'unknown-file' } }),
+  );
+  await page.goto(`${world.url}/jobs/${id}`);
+  await of('turns.t').getByRole('button', { name: 'Rerun this file' }).click();
+  await of('turns.t').getByRole('alert').filter({ hasText: 'the job has no such file' }).waitFor();
+  await page.unroute('**/rerun');
+});
+
+step('one field finds files and tests of the job, projects and jobs; / leads to what is in sight', async () => {
+  const id = await whole({ 'y/found.t': 'failed', 'y/other.t': 'passed' });
+  await page.goto(`${world.url}/jobs/${id}`);
+  await sees('.failure', 'y/found.t');
+  await page.keyboard.press('/');
+  await page.keyboard.type('found');
+  const group = (name) => page.getByRole('group', { name }).getByRole('option');
+  await group('Tests of this job').filter({ hasText: 'test_y/found.t' }).waitFor();
+  await group('Files of this job').filter({ hasText: 'y/found.t' }).waitFor();
+  await shot('job-search');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/tab=log&cmd=\d+/);
+  await page.getByRole('searchbox', { name: 'Find in the log' }).waitFor();
+  await page.keyboard.press('/');
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label'));
+  assert.equal(await focused(), 'Find in the log');
+  const field = page.getByRole('combobox', { name: 'Search files, tests, jobs and projects' });
+  await field.fill('acme/past');
+  await group('Projects').filter({ hasText: 'acme/past' }).waitFor();
+  await field.fill('test_y');
+  await group('Tests of this job').first().click();
+  await sees('.case', 'test_y/found.t');
+  // Elsewhere it knows nothing of that job.
+  await page.goto(`${world.url}/jobs`);
+  await page.locator('.job-row').first().waitFor();
+  await page.keyboard.press('/');
+  assert.equal(await focused(), 'Search jobs and projects');
+});
+
 step('a queen that is killed in mid-job costs the page no line', async () => {
   drone.leave();
   drone = null;

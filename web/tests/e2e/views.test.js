@@ -274,6 +274,34 @@ step('a view that was not loaded when the queen went comes when she is back', as
   await fresh.context().close();
 });
 
+step('a text that is hard to find is looked for in older jobs, and that is said', async () => {
+  let mend = () => {};
+  const mended = new Promise((done) => {
+    mend = () => done(null);
+  });
+  const asked = [];
+  // As a queen with very many jobs does: she ends a page early, with nothing on it and where to go on.
+  await page.route(/\/api\/v1\/jobs\?.*text=rocket/, async (route) => {
+    const url = new URL(route.request().url());
+    asked.push(url.searchParams.get('before'));
+    if (asked.length === 1) return route.fulfill({ json: { jobs: [], next: 'further' } });
+    if (asked.length === 2) return route.fulfill({ status: 503, json: { error: 'the queen is busy', kind: 'busy' } });
+    await mended;
+    url.searchParams.delete('before');
+    return route.fulfill({ response: await route.fetch({ url: url.href }) });
+  });
+  await page.goto(`${world.url}/jobs?text=rocket`);
+  // A refusal meanwhile is no empty list.
+  await sees('.notice', 'the queen is busy');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await sees('[role=status]', 'Looking in older jobs');
+  mend();
+  await sees('.job-row', 'acme/rocket');
+  assert.equal(await page.locator('.notice').count(), 0, 'what was refused once is said no more');
+  assert.deepEqual(asked.slice(0, 3), [null, 'further', 'further']);
+  await page.unroute(/\/api\/v1\/jobs\?.*text=rocket/);
+});
+
 step('thousands of jobs are a list of which only some rows are drawn', async () => {
   await world.end(queen);
   await world.fill(1500, { projects: 12, files: 400 });

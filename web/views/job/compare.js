@@ -65,7 +65,11 @@ export function Compare({ ctx, id, job, now, place, go, to, running }) {
         </form>`;
 }
 
-const took = ({ before, after }) => html`<span class="num">${duration(before)} → ${duration(after)}</span>`;
+/** Before and now; where the drones are not alike, what was to be expected, too. */
+const took = ({ before, after, expected }) =>
+  html`<span class="num">${duration(before)} → ${duration(after)}${
+    duration(expected) !== duration(before) && html` <span class="faint">(${duration(expected)} expected on its drone)</span>`
+  }</span>`;
 
 function Group({ title, list, tell, to, both }) {
   const [most, set] = useState(STEP);

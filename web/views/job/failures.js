@@ -1,10 +1,12 @@
 // What failed and what it says, each with its difference and the lines of its log. While nothing has, what runs.
 
 import { Message } from '../../components/diff.js';
-import { html, useMemo, useState } from '../../components/html.js';
-import { Notice, State } from '../../components/parts.js';
+import { useThrottled } from '../../components/hooks.js';
+import { html, useEffect, useMemo, useState } from '../../components/html.js';
+import { Action, Notice, State } from '../../components/parts.js';
 import { strip } from '../../lib/ansi.js';
 import { duration, number, plural } from '../../lib/format.js';
+import { isNew, lastOf, newOnes } from '../../lib/past.js';
 import { address, jobPath, projectPath } from '../../lib/router.js';
 import { failures } from '../../lib/store.js';
 import { Cells, logOf } from './cells.js';
@@ -20,15 +22,40 @@ const WHY = {
   crashed: 'Its process died, or its drone was lost, too often.',
 };
 
-export function Failures({ ctx, id, row, job, now, running }) {
+/** Jobs that are looked through for the one before. */
+const LOOK = 50;
+
+/** What the job before this one says of the failures: `{ last, fresh }`, or null as long as nothing is known. */
+function usePast(ctx, id, row, count) {
+  const [past, set] = useState(/** @type {any} */ (null));
+  const ask = useThrottled(async () => {
+    try {
+      const { jobs } = await ctx.api.jobs({ project: row.project, branch: row.branch, state: 'passed,failed', limit: LOOK });
+      const last = lastOf(jobs, row);
+      if (last) set({ last, fresh: newOnes(await ctx.api.compare(id, last)) });
+    } catch {
+      // The failures themselves say more; the comparison has a tab of its own, which says what is wrong.
+    }
+  }, 3000);
+  useEffect(() => {
+    if (count) ask();
+  }, [count]);
+  return past;
+}
+
+export function Failures({ ctx, id, row, job, now, running, again }) {
   const bad = useMemo(() => failures(job), [job.filesVersion]);
+  const past = usePast(ctx, id, row, bad.length);
+  // Files can be chosen once the job has its end.
+  const rerun = !running && ctx.may('rerun') ? again : null;
   const [most, setMost] = useState(STEP);
   const list = useMemo(
     () =>
-      bad
-        .slice(0, most)
-        .map((failure) => html`<${File} key=${failure.file.path} ctx=${ctx} id=${id} project=${row.project} ...${failure} />`),
-    [bad, most, ctx.lists.version],
+      bad.slice(0, most).map((failure) => {
+        const { path } = failure.file;
+        return html`<${File} key=${path} ctx=${ctx} id=${id} project=${row.project} past=${past} rerun=${rerun} ...${failure} />`;
+      }),
+    [bad, most, ctx.lists.version, past, rerun != null],
   );
   return html`<${Cells} ctx=${ctx} id=${id} job=${job} />
     ${
@@ -64,18 +91,31 @@ function None({ ctx, id, row, job, now, running }) {
     }</section>`;
 }
 
-function File({ ctx, id, project, file, cases, stderr }) {
+/** How it was in the job before. */
+function Before({ past, path, name }) {
+  const known = isNew(past, path, name);
+  if (known == null) return null;
+  const words = { passed: 'passed last time', absent: 'new failure', bad: 'failed last time too' }[known];
+  return html` · <a class=${known === 'bad' ? '' : 'fresh'} href=${jobPath(past.last)} title="The job before this one">${words}</a>`;
+}
+
+function File({ ctx, id, project, file, cases, stderr, past, rerun }) {
   const [most, setMost] = useState(CASES);
   const name = ctx.droneName;
   const on = [...file.failedOn].filter((drone) => drone !== file.drone).map(name);
-  const where = html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${name(file.drone)}`}${
+  const where = (
+    one,
+  ) => html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${name(file.drone)}`}${
     on.length > 0 && `, failed also on ${on.join(', ')}`
   }${file.attempt > 1 && `, try ${file.attempt}`} · <a href=${logOf(id, file)}>log</a> · <a
-    href=${address(projectPath(project), { file: file.path })}>history</a></span>`;
+    href=${address(projectPath(project), { file: file.path })}>history</a><${Before} past=${past} path=${file.path} name=${one?.name} />${
+      rerun &&
+      html` <${Action} kind="quiet" title=${`Run ${file.path} again`} run=${() => rerun({ only: [file.path] })}>Rerun this file<//>`
+    }</span>`;
   if (!cases.length) {
     const code = file.result.exit;
     return html`<div class="failure" tabindex="-1"><div class="what"><${State} of=${file.outcome} bare /> <b class="mono">${file.path}
-      </b> ${where}</div>
+      </b> ${where(null)}</div>
       <p>${WHY[file.outcome] ?? (code == null ? 'It failed.' : `Ended with exit code ${code}.`)}</p>
       ${stderr && html`<${Message} text=${stderr} />`}<${Excerpt} ctx=${ctx} id=${id} file=${file} /></div>`;
   }
@@ -83,7 +123,7 @@ function File({ ctx, id, project, file, cases, stderr }) {
     (one, i) => html`<div class="failure" key=${i} tabindex="-1"><div class="what"><${State} of=${one.outcome} bare /> <b class="mono">
       ${file.path}</b> <span class="mono">${one.name}</span> ${
         one.duration != null && html`<span class="num">${duration(one.duration)}</span> `
-      }${one.file && html`<span class="mono faint">${one.file}${one.line ? `:${one.line}` : ''}</span> `}${where}</div>
+      }${one.file && html`<span class="mono faint">${one.file}${one.line ? `:${one.line}` : ''}</span> `}${where(one)}</div>
       ${one.message && html`<${Message} text=${one.message} />`}<${Excerpt} ctx=${ctx} id=${id} file=${file} one=${one} /></div>`,
   )}${
     cases.length > most &&

@@ -25,10 +25,10 @@ export function Head({ ctx, row, job, now, running, again, reload }) {
           !running &&
           bad > 0 &&
           ctx.may('rerun') &&
-          html`<${Action} kind="main" run=${() => again(true)}
+          html`<${Action} kind="main" run=${() => again({ failed: true })}
           title="Only the files that failed (r)">Rerun failed<//>`
         }
-        ${!running && ctx.may('rerun') && html`<${Action} run=${() => again(false)}>Rerun<//>`}
+        ${!running && ctx.may('rerun') && html`<${Action} run=${() => again({})}>Rerun<//>`}
       </div></div>
     <p class="facts">${joined([
       html`<a href=${projectPath(row.project)}>${row.project}</a>`,

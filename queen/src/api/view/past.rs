@@ -79,6 +79,8 @@ pub struct TimedFile {
     pub before: f64,
     /// Milliseconds in this one.
     pub after: f64,
+    /// Milliseconds that it would have taken in the other job on the drone that ran it in this one, by both drones' speeds.
+    pub expected: f64,
     /// The file's command in this job.
     pub num: Option<u32>,
     /// The file's command in the other one.
