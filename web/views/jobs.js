@@ -111,9 +111,11 @@ function List({ id, ctx, filter, back }) {
   };
   const older = async () => {
     const before = own.list.next;
-    if (!before || asked.older === before) return;
-    asked.older = before;
+    if (!before) return;
+    // What was refused meanwhile is no reason to stop.
     setError(null);
+    if (asked.older === before) return;
+    asked.older = before;
     try {
       const page = await ctx.api.jobs({ ...filter, limit: PAGE, before });
       if (asked.gone) return;

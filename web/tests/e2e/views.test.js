@@ -283,9 +283,10 @@ step('a text that is hard to find is looked for in older jobs, and that is said'
   // As a queen with very many jobs does: she ends a page early, with nothing on it and where to go on.
   await page.route(/\/api\/v1\/jobs\?.*text=rocket/, async (route) => {
     const url = new URL(route.request().url());
-    asked.push(url.searchParams.get('before'));
-    if (asked.length === 1) return route.fulfill({ json: { jobs: [], next: 'further' } });
-    if (asked.length === 2) return route.fulfill({ status: 503, json: { error: 'the queen is busy', kind: 'busy' } });
+    const before = url.searchParams.get('before');
+    if (before === null) return route.fulfill({ json: { jobs: [], next: 'further' } });
+    asked.push(before);
+    if (asked.length === 1) return route.fulfill({ status: 503, json: { error: 'the queen is busy', kind: 'busy' } });
     await mended;
     url.searchParams.delete('before');
     return route.fulfill({ response: await route.fetch({ url: url.href }) });
@@ -298,7 +299,7 @@ step('a text that is hard to find is looked for in older jobs, and that is said'
   mend();
   await sees('.job-row', 'acme/rocket');
   assert.equal(await page.locator('.notice').count(), 0, 'what was refused once is said no more');
-  assert.deepEqual(asked.slice(0, 3), [null, 'further', 'further']);
+  assert.deepEqual(asked, ['further', 'further']);
   await page.unroute(/\/api\/v1\/jobs\?.*text=rocket/);
 });
 
