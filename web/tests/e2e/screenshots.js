@@ -50,7 +50,7 @@ const help = async (page) => {
   await page.locator('dialog[open]').waitFor();
 };
 const search = async (page) => {
-  await page.getByLabel('Search jobs and projects').fill('e');
+  await page.getByRole('combobox', { name: 'jobs and projects' }).fill('e');
   await page.locator('#search-offers li').first().waitFor();
 };
 const chart = (page) => page.locator('.chart canvas').nth(1).waitFor();
