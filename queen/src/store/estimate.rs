@@ -2,10 +2,12 @@
 //!
 //! Pure arithmetic over one row of history; where that row lies is the database's business.
 
+use super::AttemptResult;
 use shared::{
     Timestamp,
     outcome::{FileOutcome, FileResult},
 };
+use std::collections::{BTreeMap, HashMap};
 
 /// What a new duration weighs once there are enough old ones.
 const WEIGHT: f64 = 0.3;
@@ -81,6 +83,25 @@ impl Learned {
     pub fn duration(&self) -> u64 {
         self.mean.round() as u64
     }
+}
+
+/// A file: its project's key and its path.
+pub type File = (i64, String);
+
+/// What is learned of files by `results`, each with its file, beside what was `known` before; and when each ran last.
+pub fn changed<'a>(
+    known: &HashMap<File, Learned>,
+    results: impl IntoIterator<Item = (&'a AttemptResult, &'a File)>,
+) -> BTreeMap<&'a File, (Learned, Timestamp)> {
+    let mut changed = BTreeMap::new();
+    for (one, file) in results {
+        let earlier = changed.get(file).map(|(learned, _)| *learned);
+        let mut learned: Learned = earlier.or_else(|| known.get(file).copied()).unwrap_or_default();
+        if learned.add(&one.result, one.normal_duration, one.at) {
+            changed.insert(file, (learned, one.at));
+        }
+    }
+    changed
 }
 
 #[cfg(test)]

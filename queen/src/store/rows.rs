@@ -3,7 +3,7 @@
 use super::{
     AccessRole, AccessToken, FileCases, FileHistory, PastAttempt, PastRun, RestoredDrone, RestoredJob, StoreError,
     StoredFile, StoredJob, StoredProject, Submitted, chunk,
-    estimate::Learned,
+    estimate::{File, Learned},
     seal::Sealer,
     value::{Cells, corrupt, from_json, get_hash, get_json, get_maybe_uint, get_maybe_word, get_uint, get_word},
 };
@@ -283,6 +283,11 @@ pub fn learned(row: &impl Cells) -> Result<Learned, StoreError> {
         failed: row.flag("failed")?,
         failed_at: row.maybe_int("failed_at")?.map(Timestamp),
     })
+}
+
+/// A file and what is known of it.
+pub fn learned_of(row: &impl Cells) -> Result<(File, Learned), StoreError> {
+    Ok(((row.int("project")?, row.text("path")?.to_owned()), learned(row)?))
 }
 
 /// What is known of files with these names, in their order, from rows with their paths and what is learned of each.

@@ -4,15 +4,15 @@
 use super::write::{Write, indexed};
 use crate::store::{
     AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk,
-    estimate::Learned,
+    estimate::{self, File},
     pulse::{self, Place},
     rows::{self, FILE_CASES},
-    value::{Cells, int, json},
+    value::{int, json},
 };
 use scheduler::Expect;
-use shared::{JobId, Project, Timestamp};
+use shared::{JobId, Project};
 use sqlx::{Postgres, QueryBuilder, postgres::PgPool};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 /// See [`all`](crate::store::quarantine::all).
 pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome, duration, at FROM quarantine
@@ -86,13 +86,13 @@ pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result
             }
         }
     }
-    let learned = results.iter().zip(project.into_iter().zip(path));
-    learn(write, learned.collect()).await
+    learn(write, results, project.into_iter().zip(path).collect()).await
 }
 
-async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String))>) -> Result<(), StoreError> {
-    let files: BTreeSet<&(i64, String)> = results.iter().map(|(_, file)| file).collect();
-    let (project, path): (Vec<i64>, Vec<&str>) = files.iter().map(|(project, path)| (*project, path.as_str())).unzip();
+/// `files`: that of each result.
+async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: Vec<File>) -> Result<(), StoreError> {
+    let asked: BTreeSet<&File> = files.iter().collect();
+    let (project, path): (Vec<i64>, Vec<&str>) = asked.iter().map(|(project, path)| (*project, path.as_str())).unzip();
     let rows = sqlx::query(
         "SELECT project, path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
          WHERE (project, path) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))",
@@ -101,18 +101,8 @@ async fn learn(write: &mut Write<'_>, results: Vec<(&AttemptResult, (i64, String
     .bind(path)
     .fetch_all(&mut *write.sql)
     .await?;
-    let mut known = HashMap::new();
-    for row in &rows {
-        known.insert((row.int("project")?, row.text("path")?.to_owned()), rows::learned(row)?);
-    }
-    let mut changed: BTreeMap<&(i64, String), (Learned, Timestamp)> = BTreeMap::new();
-    for (one, file) in &results {
-        let earlier = changed.get(file).map(|(learned, _)| *learned);
-        let mut learned = earlier.or_else(|| known.get(file).copied()).unwrap_or_default();
-        if learned.add(&one.result, one.normal_duration, one.at) {
-            changed.insert(file, (learned, one.at));
-        }
-    }
+    let known = rows.iter().map(rows::learned_of).collect::<Result<_, _>>()?;
+    let changed = estimate::changed(&known, results.iter().zip(&files));
     if changed.is_empty() {
         return Ok(());
     }

@@ -6,13 +6,17 @@ use super::{
     write::Write,
 };
 use crate::store::{
-    AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk, pulse,
+    AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk,
+    estimate::{self, File, Learned},
+    pulse,
     rows::{self, FILE_CASES},
 };
 use futures_util::TryStreamExt;
 use scheduler::Expect;
-use shared::{JobId, Project};
-use sqlx::{QueryBuilder, Sqlite, sqlite::SqlitePool};
+use serde_json::{Value, json};
+use shared::{JobId, Project, Timestamp};
+use sqlx::{QueryBuilder, Sqlite, error::DatabaseError, sqlite::SqlitePool};
+use std::sync::LazyLock;
 
 /// See [`all`](crate::store::quarantine::all).
 pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome, duration, at FROM quarantine
@@ -22,81 +26,111 @@ pub const NEWEST_RUNS: &str = "SELECT quarantine.path AS file, jobs.id, outcome,
      JOIN jobs ON jobs.key = results.job
      WHERE quarantine.project = (SELECT key FROM projects WHERE name = $1) ORDER BY at DESC, results.key DESC";
 
-/// Writes results and learns from them. A second result of one attempt refuses the batch.
+const RESULTS: &str = "INSERT INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            value ->> 8, value ->> 9
+     FROM json_each(?)";
+const THROUGHPUT: &str = "INSERT INTO throughput (place, minute, files)
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+     ON CONFLICT (place) DO UPDATE SET
+         files = excluded.files + CASE WHEN minute = excluded.minute THEN files ELSE 0 END,
+         minute = excluded.minute";
+const DURATIONS: &str = "INSERT INTO durations
+         (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            value ->> 8, value ->> 9
+     FROM json_each(?) WHERE true
+     ON CONFLICT (project, path) DO UPDATE SET
+         mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
+         flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last";
+
+/// Writes results and learns from them: two calls, however many there are. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
-    for place in pulse::counted(results) {
-        sqlx::query(
-            "INSERT INTO throughput (place, minute, files) VALUES (?, ?, ?)
-             ON CONFLICT (place) DO UPDATE SET
-                 files = excluded.files + CASE WHEN minute = excluded.minute THEN files ELSE 0 END,
-                 minute = excluded.minute",
-        )
-        .bind(place.place)
-        .bind(place.minute)
-        .bind(place.files)
-        .execute(&mut *write.sql)
-        .await?;
+    static ALL: LazyLock<String> = LazyLock::new(|| format!("{RESULTS}; {THROUGHPUT}; {DURATIONS}"));
+    if results.is_empty() {
+        return Ok(());
     }
+    let (mut files, mut rows) = (Vec::with_capacity(results.len()), Vec::with_capacity(results.len()));
     for one in results {
         let job = write.job(&one.job).await?;
         let project = write.project(&one.project).await?;
-        sqlx::query(
-            "INSERT INTO results (job, project, path, attempt, num, drone, at, outcome, duration, result)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(job)
-        .bind(project)
-        .bind(&one.path)
-        .bind(one.attempt.0)
-        .bind(one.num.0)
-        .bind(one.drone.as_ref().map(|drone| drone.as_str()))
-        .bind(one.at.0)
-        .bind(one.result.outcome.as_str())
-        .bind(one.result.duration)
-        .bind(json(&one.result)?)
-        .execute(&mut *write.sql)
-        .await
-        .map_err(|error| match error.as_database_error() {
-            Some(database) if database.is_unique_violation() => rows::result_twice(&one.job, one.attempt, &one.path),
-            _ => error.into(),
-        })?;
-        learn(write, project, one).await?;
+        files.push((project, one.path.clone()));
+        rows.push(json!([
+            job,
+            project,
+            one.path,
+            one.attempt,
+            one.num,
+            one.drone,
+            one.at,
+            one.result.outcome.as_str(),
+            one.result.duration,
+            json(&one.result)?,
+        ]));
     }
-    Ok(())
+    let places = pulse::counted(results);
+    let places = places.iter().map(|one| json!([one.place, one.minute, one.files]));
+    let learned = learn(write, results, &files).await?;
+    let written = sqlx::query(ALL.as_str())
+        .bind(json(&rows)?)
+        .bind(json(&places.collect::<Vec<_>>())?)
+        .bind(json(&learned)?)
+        .execute(&mut *write.sql)
+        .await;
+    match written {
+        Err(error) if is_twice(&error) => Err(twice(write, results, &rows).await?.unwrap_or(error.into())),
+        written => written.map(drop).map_err(StoreError::from),
+    }
 }
 
-async fn learn(write: &mut Write<'_>, project: i64, one: &AttemptResult) -> Result<(), StoreError> {
-    let row = sqlx::query(
-        "SELECT mean, timed, runs, bad, flaky, failed, failed_at FROM durations WHERE project = ? AND path = ?",
+/// The rows of what is learned. `files`: that of each result.
+async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: &[File]) -> Result<Vec<Value>, StoreError> {
+    let found = sqlx::query(
+        "SELECT project, durations.path, mean, timed, runs, bad, flaky, failed, failed_at
+         FROM json_each(?) AS file JOIN durations ON project = file.value ->> 0 AND durations.path = file.value ->> 1",
     )
-    .bind(project)
-    .bind(&one.path)
-    .fetch_optional(&mut *write.sql)
+    .bind(json(&files)?)
+    .fetch_all(&mut *write.sql)
     .await?;
-    let mut learned = row.as_ref().map(rows::learned).transpose()?.unwrap_or_default();
-    if !learned.add(&one.result, one.normal_duration, one.at) {
-        return Ok(());
+    let known = found.iter().map(rows::learned_of).collect::<Result<_, _>>()?;
+    let changed = estimate::changed(&known, results.iter().zip(files)).into_iter();
+    let row = |((project, path), (learned, at)): (&File, (Learned, Timestamp))| {
+        Ok(json!([
+            project,
+            path,
+            learned.mean,
+            int(learned.timed)?,
+            int(learned.runs)?,
+            int(learned.bad)?,
+            int(learned.flaky)?,
+            i64::from(learned.failed),
+            learned.failed_at,
+            at,
+        ]))
+    };
+    changed.map(row).collect()
+}
+
+fn is_twice(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(DatabaseError::is_unique_violation)
+}
+
+/// Which of `rows`, those of `results`, is there already: the statement that failed has left none of them.
+async fn twice(
+    write: &mut Write<'_>,
+    results: &[AttemptResult],
+    rows: &[Value],
+) -> Result<Option<StoreError>, StoreError> {
+    for (one, row) in results.iter().zip(rows) {
+        let written = sqlx::query(RESULTS).bind(json(&[row])?).execute(&mut *write.sql).await;
+        match written {
+            Err(error) if is_twice(&error) => return Ok(Some(rows::result_twice(&one.job, one.attempt, &one.path))),
+            written => written?,
+        };
     }
-    sqlx::query(
-        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (project, path) DO UPDATE SET
-             mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
-             flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last",
-    )
-    .bind(project)
-    .bind(&one.path)
-    .bind(learned.mean)
-    .bind(int(learned.timed)?)
-    .bind(int(learned.runs)?)
-    .bind(int(learned.bad)?)
-    .bind(int(learned.flaky)?)
-    .bind(learned.failed)
-    .bind(learned.failed_at.map(|at| at.0))
-    .bind(one.at.0)
-    .execute(&mut *write.sql)
-    .await?;
-    Ok(())
+    Ok(None)
 }
 
 /// Appends cases to those of their attempts.

@@ -13,6 +13,7 @@ use crate::store::{
 };
 use scheduler::{FileRow, JobRow, LeaseRow, Record};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// Makes a drone known.
 pub const KNOWN: &str = "INSERT INTO drones (id) VALUES (?) ON CONFLICT (id) DO NOTHING";
@@ -212,9 +213,10 @@ fn lease(job: i64, row: &LeaseRow) -> Result<Value, StoreError> {
 /// Writes how far each drone's messages are applied. A life never seen before becomes the drone's last one; what comes
 /// late for an earlier life only moves that one on.
 pub async fn applied(write: &mut Write<'_>, applied: &[Applied]) -> Result<(), StoreError> {
+    static ALL: LazyLock<String> = LazyLock::new(|| format!("{KNOWN}; {APPLIED}"));
     for Applied { drone, incarnation, n } in applied {
-        sqlx::query(KNOWN).bind(drone.as_str()).execute(&mut *write.sql).await?;
-        sqlx::query(APPLIED)
+        sqlx::query(ALL.as_str())
+            .bind(drone.as_str())
             .bind(drone.as_str())
             .bind(incarnation.as_str())
             .bind(i64::try_from(*n).unwrap_or(i64::MAX))
