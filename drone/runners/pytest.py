@@ -326,15 +326,44 @@ def run(config, session, work):
         if hasattr(config, "args_source"):
             config.args_source = type(config).ArgsSource.ARGS
         config.hook.pytest_collection(session=session)
-    wanted = work.get("cases")
+    wanted, part = work.get("cases"), work.get("part")
     if wanted is not None:
         session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]
-    config.hook.pytest_runtestloop(session=session)
+    if part is not None:
+        named = set(part["groups"])
+        session.items = [item for item in session.items if (group(item.nodeid) in named) != part["rest"]]
+    groups = Groups() if work.get("groups") else None
+    if groups is not None:
+        config.pluginmanager.register(groups)
+    try:
+        config.hook.pytest_runtestloop(session=session)
+    finally:
+        if groups is not None:
+            config.pluginmanager.unregister(groups)
+    if groups is not None and groups.are_apart:
+        State.worker.groups(groups.took)
     if session.testsfailed:
         return ExitCode.TESTS_FAILED
     if session.testscollected == 0:
         return ExitCode.NO_TESTS_COLLECTED
     return ExitCode.OK
+
+
+class Groups:
+    """Learns what a file can be split into: classes and functions, unless something is set up once for several of them."""
+
+    def __init__(self):
+        self.took = {}
+        self.are_apart = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef):
+        if fixturedef.scope in ("module", "package"):
+            self.are_apart = False
+
+    def pytest_runtest_logreport(self, report):
+        own = group(report.nodeid)
+        self.took[own] = self.took.get(own, 0.0) + report.duration
 
 
 def guarded(config, session, work):
@@ -428,6 +457,11 @@ def name(nodeid):
     """What the case is called within its file; a file is called as a module, as in pytest's own JUnit report."""
     path, _, inner = nodeid.partition("::")
     return inner or (path[:-3] if path.endswith(".py") else path).replace("/", ".")
+
+
+def group(nodeid):
+    """What of its file a case can only be run together with: its class, its function with all parameters."""
+    return nodeid.partition("::")[2].split("::")[0].split("[")[0]
 
 
 def word(report):

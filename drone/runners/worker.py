@@ -95,7 +95,7 @@ class Worker:
         self._relay.send(CONTROL | JSON, b"", hello)
 
     def payloads(self):
-        """What to run: `file`, `env`, and `cases` if not all are wanted; until the drone has no more. `env` is set."""
+        """What to run: `file`, `env`, `cases` or a `part` if not all are wanted; until the drone has no more. `env` is set."""
         while True:
             if os.getpid() != self.pid:
                 # A copy of it, made by a test, has nothing more to do.
@@ -126,6 +126,10 @@ class Worker:
         if line is not None:
             case["line"] = line
         self._say(STREAM, b"case", case)
+
+    def groups(self, took):
+        """What the file can be split into, by name: how many seconds each group of its cases took."""
+        self._say(STREAM, b"groups", [{"name": name, "duration": time * 1000} for name, time in took.items()])
 
     def warn(self, text):
         """Something that a person should know and that changes nothing."""

@@ -93,6 +93,8 @@ impl Suite {
                 root: self.dir.path(),
                 file,
                 cases: self.only.as_deref(),
+                part: None,
+                groups: false,
                 env: &env,
                 timeout: Some(Duration::from_secs(if file.contains("hang") { 5 } else { 60 })),
                 mask: &Arc::new(Mask::new([])),

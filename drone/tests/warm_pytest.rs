@@ -13,6 +13,7 @@ use drone::{
 };
 use shared::{
     outcome::{CaseOutcome, CaseResult, FileOutcome},
+    protocol::to_drone::Part,
     settings::{Isolation, Layer, Settings},
 };
 use std::{
@@ -104,6 +105,17 @@ impl Suite {
         timeout: Option<Duration>,
         tell: Option<&mpsc::Sender<CaseResult>>,
     ) -> FileReport {
+        self.run_part(warm, file, timeout, tell, None).await
+    }
+
+    async fn run_part(
+        &self,
+        warm: Option<&Warm>,
+        file: &str,
+        timeout: Option<Duration>,
+        tell: Option<&mpsc::Sender<CaseResult>>,
+        part: Option<&Part>,
+    ) -> FileReport {
         let mut env = self.env.clone();
         if warm.is_some() {
             env.insert("SKEP_WORKER_ID".into(), "1".into());
@@ -125,6 +137,8 @@ impl Suite {
             root: &root,
             file,
             cases: None,
+            part,
+            groups: true,
             env: &env,
             timeout,
             mask: &self.mask,
@@ -608,4 +622,111 @@ async fn cases_are_told_while_their_file_runs_and_a_bad_one_when_it_stands() {
         assert!(names.iter().all(|name| all.contains(&name.as_str())), "{names:?}");
         warm.stop().await;
     }
+}
+
+const PARTS: &str = r#"
+import os
+import pytest
+
+assert os.environ.get("PYTHONPATH") is None and "SKEP_PART" not in os.environ
+
+@pytest.fixture(scope="class")
+def once():
+    yield 1
+
+@pytest.mark.parametrize("x", [1, 2, "a::b[c]"])
+def test_a(x):
+    assert x != 2
+
+class TestB:
+    def test_one(self, once): pass
+    class TestInner:
+        def test_two(self): pass
+
+def test_ab(): pass
+def test_c(): pass
+"#;
+
+/// Groups, cases and outcomes, as a part of [`PARTS`] has them.
+async fn part_of(suite: &Suite, warm: Option<&Warm>, groups: &[&str], rest: bool) -> Vec<(String, CaseOutcome)> {
+    let file = "tests/test_parts.py";
+    let part = Part {
+        file: file.into(),
+        groups: groups.iter().map(|name| (*name).to_owned()).collect(),
+        rest,
+    };
+    let report = suite.run_part(warm, file, None, None, Some(&part)).await;
+    assert_eq!(report.warnings, [""; 0]);
+    cases(&report)
+}
+
+#[tokio::test]
+async fn parts_of_a_file_have_each_of_its_cases_once_whoever_runs_them() {
+    let suite = Suite::copy("", &[("tests/test_parts.py", PARTS)]);
+    for isolation in [Some(Isolation::Fork), Some(Isolation::None), None] {
+        let warm = isolation.map(|isolation| suite.warm(isolation));
+        let warm = warm.as_deref();
+        let whole = suite.run(warm, "tests/test_parts.py", None).await;
+        let groups: Vec<_> = whole.result.groups.iter().map(|group| group.name.as_str()).collect();
+        match warm {
+            Some(_) => assert_eq!(groups, ["test_a", "TestB", "test_ab", "test_c"]),
+            None => assert!(groups.is_empty(), "a command does not know"),
+        }
+        assert!(whole.result.groups.iter().all(|group| group.duration >= 0.0));
+        // One that is there no longer is no error; what nobody names is in the last one.
+        let first = part_of(&suite, warm, &["gone", "test_a"], false).await;
+        let second = part_of(&suite, warm, &["TestB"], false).await;
+        let rest = part_of(&suite, warm, &["gone", "test_a", "TestB"], true).await;
+        assert_eq!((first.len(), second.len(), rest.len()), (3, 2, 2));
+        assert_eq!([first, second, rest].concat(), cases(&whole));
+        assert_eq!(part_of(&suite, warm, &["gone"], false).await, []);
+        if let Some(warm) = warm {
+            warm.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_sets_something_up_once_for_all_cannot_be_split() {
+    let fixture = |scope: &str| {
+        format!(
+            "import pytest\n@pytest.fixture(scope='{scope}')\ndef once(): yield 1\ndef test_a(once): pass\ndef test_b(): pass\n"
+        )
+    };
+    let own = "import pytest\ndef setup_module(): pass\ndef test_a(): pass\ndef test_b(): pass\n";
+    let late = format!(
+        "{}def test_c(request): request.getfixturevalue('once')\n",
+        fixture("module").replace("(once)", "()")
+    );
+    let style = "import unittest\ndef setUpModule(): pass\nclass A(unittest.TestCase):\n    def test_a(self): pass\nclass B(A): pass\n";
+    let class = "import unittest\nclass A(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls): pass\n    def test_a(self): pass\nclass B(A): pass\n";
+    let suite = Suite::copy(
+        "",
+        &[
+            ("tests/test_module.py", &fixture("module")),
+            ("tests/test_package.py", &fixture("package")),
+            ("tests/test_class.py", &fixture("class")),
+            ("tests/test_session.py", &fixture("session")),
+            ("tests/test_setup.py", own),
+            ("tests/test_late.py", &late),
+            ("tests/test_style.py", style),
+            ("tests/test_style_class.py", class),
+        ],
+    );
+    let warm = suite.warm(Isolation::Fork);
+    for (name, count) in [
+        ("module", 0),
+        ("package", 0),
+        ("class", 2),
+        ("session", 2),
+        ("setup", 0),
+        ("late", 0),
+        ("style", 0),
+        ("style_class", 2),
+    ] {
+        let report = suite.run(Some(&warm), &format!("tests/test_{name}.py"), None).await;
+        assert_eq!(report.result.outcome, FileOutcome::Passed, "{name}");
+        assert_eq!(report.result.groups.len(), count, "{name}");
+    }
+    warm.stop().await;
 }

@@ -4,7 +4,7 @@
 
 mod cli_support;
 
-use cli_support::{Running, Suite, is_alive};
+use cli_support::{Ended, Running, Suite, ended, is_alive};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -150,6 +150,105 @@ async fn only_what_failed_last_runs_again() {
     assert!(nothing.stderr.contains("no file failed"), "{}", nothing.stderr);
 }
 
+/// Four groups that each take a while, and one that is there from the second run on.
+const GROUPS: &str = "import os, time, pytest
+@pytest.mark.parametrize('x', [1, 2])
+def test_a(x): time.sleep(0.4)
+class TestB:
+    def test_b(self): time.sleep(0.8)
+def test_c(): time.sleep(0.8)
+def test_d():
+    time.sleep(0.8)
+    assert not os.path.exists('bad')
+if os.path.exists('more'):
+    def test_new(): pass
+";
+
+#[tokio::test]
+async fn a_file_far_longer_than_the_rest_is_run_in_parts_once_its_groups_are_known() {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin");
+    let path = format!("{}:{}", venv.display(), std::env::var("PATH").unwrap());
+    let suite = Suite::new()
+        .file("pytest.ini", "[pytest]\n")
+        .file("skep.toml", "[test]\nsplit = true\n")
+        .file("tests/test_long.py", GROUPS)
+        .file("tests/test_short.py", "def test(): pass\n");
+    let run = async |args: &[&str]| {
+        let args = [&["run", "--capacity", "2", "--json"], args].concat();
+        let mut command = suite.command(&args);
+        command.env("PATH", &path);
+        ended(command).await
+    };
+    let files = |ended: &Ended| {
+        let lines = ended.lines();
+        let done = lines.iter().filter(|line| line["type"] == "job:file:done");
+        let mut files: Vec<_> = done
+            .map(|line| {
+                let (path, result) = (&line["args"][2], &line["args"][4]);
+                let counts = (&result["cases"]["passed"], &result["cases"]["failed"]);
+                format!(
+                    "{} {} {}+{}",
+                    path.as_str().unwrap(),
+                    result["outcome"].as_str().unwrap(),
+                    counts.0,
+                    counts.1
+                )
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let first = run(&[]).await.expect(0);
+    assert_eq!(
+        files(&first),
+        ["tests/test_long.py passed 5+0", "tests/test_short.py passed 1+0"]
+    );
+    fs::write(suite.dir.join("more"), "").unwrap();
+    let second = run(&["--junit", "../results.xml"]).await.expect(0);
+    let told = files(&second);
+    assert_eq!(told[2], "tests/test_short.py passed 1+0");
+    let count = |words: &str| {
+        words
+            .split(' ')
+            .nth(2)
+            .unwrap()
+            .split('+')
+            .next()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
+    assert!(told[0].starts_with("tests/test_long.py#1of2 passed"), "{told:?}");
+    assert!(told[1].starts_with("tests/test_long.py#2of2 passed"), "{told:?}");
+    assert_eq!(
+        count(&told[0]) + count(&told[1]),
+        6,
+        "each case once, the new one too: {told:?}"
+    );
+    let xml = fs::read_to_string(suite.beside("results.xml")).unwrap();
+    assert!(
+        xml.contains("tests/test_long.py#2of2") && xml.contains("tests=\"7\""),
+        "{xml}"
+    );
+
+    // Its history goes on: the next run is split again. What failed of it is run again as the file that it is.
+    fs::write(suite.dir.join("bad"), "").unwrap();
+    let third = run(&[]).await.expect(1);
+    let bad: Vec<_> = files(&third)
+        .into_iter()
+        .filter(|file| file.contains("failed"))
+        .collect();
+    assert!(bad.len() == 1 && bad[0].starts_with("tests/test_long.py#"), "{bad:?}");
+    fs::remove_file(suite.dir.join("bad")).unwrap();
+    let again = run(&["--failed"]).await.expect(0);
+    let told = files(&again);
+    assert!(
+        told.iter().all(|file| file.starts_with("tests/test_long.py")),
+        "{told:?}"
+    );
+    assert_eq!(told.iter().map(|file| count(file)).sum::<u32>(), 6, "{told:?}");
+}
+
 #[tokio::test]
 async fn flags_reach_the_tests() {
     let suite = Suite::new().file("checks/one.txt", "x").file("checks/two.txt", "x");
@@ -168,7 +267,7 @@ async fn flags_reach_the_tests() {
         "--json",
     ]);
     command.env("KEY", "hunter2secret");
-    let ended = cli_support::ended(command).await.expect(0);
+    let ended = ended(command).await.expect(0);
     assert!(ended.stdout.contains("got checks/two.txt told"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("checks/one.txt told"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("hunter2secret"), "a secret is masked");

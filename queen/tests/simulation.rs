@@ -76,11 +76,12 @@ fn one_world() {
         println!("{line}");
     }
     println!(
-        "{SUM} faults={} commits={} reconnects={} results={} lines={} seconds={}",
+        "{SUM} faults={} commits={} reconnects={} results={} splits={} lines={} seconds={}",
         report.faults,
         report.commits,
         report.reconnects,
         report.results,
+        report.splits,
         report.lines,
         report.time.as_secs()
     );
@@ -146,7 +147,7 @@ fn nothing_is_lost_and_nothing_counted_twice_in_any_world() {
     println!("{count} worlds: {sums:?}");
     assert!(bad.is_empty(), "{}", bad.join("\n\n"));
     // A world in which nothing happens proves nothing.
-    let some = ["faults", "commits", "reconnects", "results", "lines"];
+    let some = ["faults", "commits", "reconnects", "results", "splits", "lines"];
     assert!(some.iter().all(|name| sums[*name] > 0), "{sums:?}");
 }
 

@@ -177,6 +177,15 @@ impl CaseCounts {
     }
 }
 
+/// Cases of a file that can be run without its other ones: a class, a test function with all its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The runner's own name of it, unique in its file.
+    pub name: String,
+    /// Milliseconds that its cases took.
+    pub duration: f64,
+}
+
 /// What the run of one file came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileResult {
@@ -202,6 +211,10 @@ pub struct FileResult {
     /// The first [`FAILURE_LIMIT`] cases that count against the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<CaseResult>,
+    /// What it can be split into, in its own order; empty if its cases depend on each other, nobody knows that they do not,
+    /// or the settings do not ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// The last bytes of stderr, when the file is bad and no case says why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr_tail: String,
@@ -220,6 +233,7 @@ impl FileResult {
             peak_memory: None,
             cases: CaseCounts::default(),
             failures: Vec::new(),
+            groups: Vec::new(),
             stderr_tail: String::new(),
         }
     }

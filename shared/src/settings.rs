@@ -82,6 +82,9 @@ pub struct Test {
     pub order: Option<Order>,
     /// How files are kept apart.
     pub isolation: Option<Isolation>,
+    /// A file that is far longer than the rest may be run in parts, where its runner can tell that they do not depend on each
+    /// other.
+    pub split: Option<bool>,
     /// More arguments for the runner.
     #[serde(deserialize_with = "one_or_many")]
     pub args: Vec<String>,
@@ -199,6 +202,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "fail_fast",
             "order",
             "isolation",
+            "split",
             "args",
         ],
     ),

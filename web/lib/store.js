@@ -105,6 +105,23 @@ const EVENTS = {
     for (const path of paths) fileOf(state, path);
     if (plan) state.plan = plan;
   },
+  // The parts of a file stand in its place.
+  'job:split': (state, [path, parts]) => {
+    const files = [...state.files.values()];
+    const whole = state.files.get(path);
+    if (whole) {
+      add(state, whole, -1);
+      count(state.cases, whole.cases, -1);
+      state.tally.total -= 1;
+    }
+    state.files.clear();
+    for (const file of files) {
+      if (file !== whole) state.files.set(file.path, file);
+      else for (const part of parts) if (!files.some((other) => other.path === part)) fileOf(state, part);
+    }
+    for (const part of parts) fileOf(state, part);
+    state.filesVersion += 1;
+  },
   'job:file:start': (state, [num, path, worker, attempt, drone], received) => {
     const file = fileOf(state, path);
     move(state, file, { state: 'running', num, worker, attempt, drone: drone ?? null, since: received });

@@ -51,6 +51,20 @@ describe('a job', () => {
     assert.deepEqual([command.exit, command.elapsed, command.plugin], [0, 40, 'git']);
   });
 
+  it('has the parts of a file in its place', () => {
+    const list = [
+      ['job:files', ['a', 'long', 'z'], null, { runner: 'pytest' }],
+      ['job:split', 'long', ['long#1of2', 'long#2of2']],
+    ];
+    const state = play(stream(...list, ['job:file:start', 1, 'long#1of2', 0, 1, 'd1'], ['job:file:done', 1, 'long#1of2', 1, done('failed'), 'd1']));
+    assert.deepEqual([...state.files.keys()], ['a', 'long#1of2', 'long#2of2', 'z']);
+    assert.deepEqual([state.tally.total, state.tally.done, state.tally.bad], [4, 1, 1]);
+    // Of a job that is tried again the list comes once more.
+    const again = stream(...list, ...list).slice(2).map((event, i) => ({ ...event, seq: state.seq + 1 + i }));
+    assert.deepEqual([...play(again, state).files.keys()], ['a', 'long#1of2', 'long#2of2', 'z']);
+    assert.equal(state.tally.total, 4);
+  });
+
   it('takes an event once, however often it is told', () => {
     const once = play(WHOLE);
     const twice = play([...WHOLE.slice(0, 9), ...WHOLE]);

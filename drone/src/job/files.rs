@@ -8,7 +8,7 @@ use crate::{
     clock,
     phase::{PIECES, Planned, Stage, millis},
     process::{SpawnError, Stream},
-    runner::{FileReport, FileRun},
+    runner::{self, FileReport, FileRun},
     slots::Slot,
 };
 use futures_util::FutureExt;
@@ -33,6 +33,10 @@ use tokio_util::sync::CancellationToken;
 const CASES_LIMIT: usize = 200 * 1000;
 /// The most bytes of JSON that a file's failures may have in its result; the rest is in its cases.
 const FAILURES_LIMIT: usize = 300 * 1000;
+/// The most bytes of the names of a file's groups: those of all parts but one stand in one message.
+const GROUPS_LIMIT: usize = 64 * 1024;
+/// Milliseconds below which nobody splits a file.
+const SHORT: f64 = 500.0;
 /// Cases that may wait to be said; then the worker that tells them waits.
 const CASES: usize = 64;
 /// How long a case may wait for others to be said with it.
@@ -79,7 +83,7 @@ async fn one(job: &Job, prepared: &Prepared, file: &RunFile, slot: &Slot, stop: 
         .await;
     let mut env = prepared.env.clone();
     env.insert("SKEP_WORKER_ID".into(), slot.number().to_string());
-    env.insert("SKEP_FILE".into(), file.path.clone());
+    env.insert("SKEP_FILE".into(), own_path(file).to_owned());
     let start = clock::instant();
     let report = if let Some(planned) = prepared.test_command(&file.path) {
         command(job, prepared, &planned, file, &env, stop).await
@@ -199,7 +203,10 @@ async fn test_file(
         ));
         return None;
     };
-    let shown = runner.display(root, env, &file.path, file.cases.as_deref());
+    let mut shown = runner.display(root, env, own_path(file), file.cases.as_deref());
+    if let Some(part) = &file.part {
+        shown.push_str(&format!("  # {}", runner::describe(part)));
+    }
     voice.command(file.num, &shown, None, Phase::Test, runner.name()).await;
     let start = clock::instant();
     let report = match before_start(job, prepared, file.num, slot, env, stop).await {
@@ -211,8 +218,10 @@ async fn test_file(
                 let (sender, tell) = (sender, tell);
                 let run = FileRun {
                     root,
-                    file: &file.path,
+                    file: own_path(file),
                     cases: file.cases.as_deref(),
+                    part: file.part.as_ref(),
+                    groups: prepared.settings.test.split == Some(true) && file.cases.is_none(),
                     env,
                     timeout: time_limit(file, prepared),
                     mask: &voice.mask,
@@ -309,6 +318,11 @@ async fn before_start(
     Ok(())
 }
 
+/// The file that is run, wholly or in part.
+fn own_path(file: &RunFile) -> &str {
+    file.part.as_ref().map_or(&file.path, |part| &part.file)
+}
+
 fn time_limit(file: &RunFile, prepared: &Prepared) -> Option<Duration> {
     file.timeout.or(prepared.settings.test.timeout).map(Duration::from_secs)
 }
@@ -336,6 +350,10 @@ fn shorten(mut result: FileResult) -> FileResult {
         })
         .collect();
     result.stderr_tail = cut(result.stderr_tail, MESSAGE_LIMIT);
+    let names: usize = result.groups.iter().map(|group| group.name.len() + 4).sum();
+    if result.duration < SHORT || names > GROUPS_LIMIT {
+        result.groups.clear();
+    }
     result
 }
 

@@ -155,6 +155,7 @@ mod tests {
             attempt: Attempt(1),
             timeout: None,
             cases: None,
+            part: None,
         }
     }
 

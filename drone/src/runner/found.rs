@@ -3,7 +3,7 @@
 //! Owns the limits and the uniqueness of names. The readers (`junit.rs`, `tap.rs`, `json.rs`, `text.rs`) fill it in;
 //! `run.rs` makes a result of it.
 
-use shared::outcome::{CaseOutcome, CaseResult, MESSAGE_LIMIT};
+use shared::outcome::{CaseOutcome, CaseResult, Group, MESSAGE_LIMIT};
 use std::collections::{HashMap, HashSet};
 
 /// The most cases that are kept of one file.
@@ -25,6 +25,8 @@ pub(super) struct Found {
     pub faults: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What the file can be split into.
+    pub groups: Vec<Group>,
     /// The framework itself says that there was no test.
     pub says_none: bool,
     /// Bytes of messages so far.

@@ -9,6 +9,7 @@ mod files;
 mod found;
 mod json;
 mod junit;
+mod part;
 mod presets;
 mod python;
 mod run;
@@ -20,11 +21,14 @@ mod text;
 pub mod warm;
 
 use crate::process::{self, Command, Ended, Mask, Output};
+pub use part::describe;
+
 use files::{Globs, Tree};
 use presets::{Kind, Place, Results};
 use shared::{
     nearest::nearest,
     outcome::{CaseResult, FileResult},
+    protocol::to_drone::Part,
     settings::Settings,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -100,6 +104,10 @@ pub struct FileRun<'a> {
     pub file: &'a str,
     /// Only these of its cases, by the names that their results have; `None`: all.
     pub cases: Option<&'a [String]>,
+    /// Only this part of it; its `file` is [`Self::file`].
+    pub part: Option<&'a Part>,
+    /// Tell what it can be split into, where the runner knows.
+    pub groups: bool,
     /// The whole environment of the command.
     pub env: &'a BTreeMap<String, String>,
     /// The file's time limit.
@@ -307,6 +315,12 @@ impl Runner {
     #[must_use]
     pub fn name(&self) -> &str {
         self.kind.name()
+    }
+
+    /// True if it can run parts of a file, and tells what they may be.
+    #[must_use]
+    pub fn splits(&self) -> bool {
+        self.script.is_none() && self.kind == Kind::Pytest
     }
 
     /// What runs `file`, or only `cases` of it, with the arguments that make it write its results to `report`.

@@ -9,14 +9,17 @@ mod tests;
 use super::{
     FileReport, FileRun, Runner, found,
     found::Found,
-    json, junit,
+    json, junit, part,
     presets::{Kind, Results},
     select,
     tap::Tap,
     text::Lines,
 };
-use crate::process::{self, Ended, Mask, Output, SpawnError, Stream};
-use shared::outcome::{CaseCounts, CaseOutcome, CaseResult, FAILURE_LIMIT, FileOutcome, FileResult};
+use crate::process::{self, Command, Ended, Mask, Output, SpawnError, Stream};
+use shared::{
+    outcome::{CaseCounts, CaseOutcome, CaseResult, FAILURE_LIMIT, FileOutcome, FileResult},
+    protocol::to_drone::Part,
+};
 use std::{
     fs,
     io::{self, Read},
@@ -67,6 +70,11 @@ impl Runner {
         let report = run.scratch.join(format!("report-{}", uuid::Uuid::new_v4().simple()));
         let mut command = self.command(run.root, run.env, run.file, cases, &report);
         command.timeout = run.timeout;
+        if let Some(part) = run.part
+            && let Err(error) = self.choose(&mut command, part, run.scratch)
+        {
+            return Ok(unchosen(self.kind, run, &error));
+        }
         let results = self.results();
         let (ended, found) = match results {
             Results::Tap | Results::Text(_) => {
@@ -103,6 +111,13 @@ impl Runner {
         Ok(report)
     }
 
+    fn choose(&self, command: &mut Command, part: &Part, scratch: &Path) -> io::Result<()> {
+        if !self.splits() {
+            return Err(io::Error::other(format!("{} runs whole files", self.name())));
+        }
+        part::choose(command, part, scratch)
+    }
+
     /// What [`Self::run_file`] would answer about a process that wrote `output` and `report` and ended like this: for
     /// tests that have many reports and no processes.
     #[doc(hidden)]
@@ -119,6 +134,17 @@ impl Runner {
         };
         conclude(self.kind, file, ended, found, mask)
     }
+}
+
+/// A part that cannot be run as one is not run at all: its cases could be in another one too.
+fn unchosen(kind: Kind, run: &FileRun<'_>, error: &io::Error) -> FileReport {
+    let mut found = Found::default();
+    found.fault(format!("a part of {} cannot be run: {error}", run.file));
+    let ended = Ended {
+        code: 1,
+        ..Ended::unstarted()
+    };
+    conclude(kind, run.file, ended, found, run.mask)
 }
 
 /// Reads lines from the output as it comes, in pieces of any size.
@@ -265,6 +291,9 @@ pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, m
     found.cases = found.cases.into_iter().map(|case| masked(case, mask)).collect();
     let outcome = outcome(kind, &ended, &found);
     let bad = found.cases.iter().filter(|case| case.outcome.is_bad());
+    for group in &mut found.groups {
+        group.name = mask.sanitize(&group.name);
+    }
     let failures: Vec<CaseResult> = bad.take(FAILURE_LIMIT).cloned().map(summary).collect();
     let is_explained = failures.iter().any(|case| case.message.is_some());
     let stderr_tail = if outcome.is_bad() && !is_explained {
@@ -281,6 +310,7 @@ pub(super) fn conclude(kind: Kind, file: &str, ended: Ended, mut found: Found, m
         peak_memory: Some(ended.peak_memory),
         cases: CaseCounts::of(&found.cases),
         failures,
+        groups: found.groups,
         stderr_tail,
     };
     FileReport {

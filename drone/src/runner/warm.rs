@@ -348,6 +348,8 @@ impl Warm {
             file: run.file,
             env: own.collect(),
             cases,
+            part: run.part,
+            groups: run.groups,
         };
         let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;
         let execution = line.pool.begin_with(payload, run.timeout).map_err(cold)?;

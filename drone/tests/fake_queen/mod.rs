@@ -172,6 +172,7 @@ impl Peer {
             attempt: shared::Attempt(1),
             timeout: None,
             cases: None,
+            part: None,
         });
         let (job, lease, files) = (id(job), LeaseToken(token), files.collect());
         self.say(&ToDrone::JobRun { job, lease, files }).await;

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     Attempt, DroneId, Incarnation, JobId, JobState, LeaseToken, Num, Timestamp,
-    outcome::FileOutcome,
+    outcome::{FileOutcome, Group},
     protocol::{
         JobEvent, Lease, ToDrone,
         event::{JobError, Plan},
-        to_drone::Role,
+        to_drone::{Part, Role},
     },
 };
 
@@ -32,6 +32,8 @@ pub enum Action {
     Emit(JobEvent),
     /// Make a row durable.
     Save(Record),
+    /// A file that was run in parts has ended: history is to have it as one.
+    Whole(Whole),
     /// Send `queue:new`: the engine adds the job's data.
     Start {
         /// To whom.
@@ -160,6 +162,38 @@ pub enum FileState {
     Done,
 }
 
+/// Which part of a file, and what its last run told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilePart {
+    /// What to run.
+    pub part: Part,
+    /// Which of the parts, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+    /// Milliseconds at speed 100, if they say something of its usual duration.
+    pub took: Option<u64>,
+    /// What it can be split into.
+    pub groups: Vec<Group>,
+}
+
+/// What a file came to that was run in parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// The job.
+    pub job: JobId,
+    /// The file's own path.
+    pub path: String,
+    /// The command of the part that ended last.
+    pub num: Num,
+    /// As bad as its worst part.
+    pub outcome: FileOutcome,
+    /// Milliseconds at speed 100, if they are known of all parts.
+    pub duration: Option<u64>,
+    /// What it can be split into; empty if one part did not say.
+    pub groups: Vec<Group>,
+}
+
 /// How a file stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileRow {
@@ -191,6 +225,8 @@ pub struct FileRow {
     pub failed_before: bool,
     /// It was under quarantine when it was listed: it has two retries at least.
     pub quarantined: bool,
+    /// There if it is a part of a file; then `path` is the part's own.
+    pub part: Option<FilePart>,
 }
 
 /// Where a lease stands.

@@ -7,6 +7,7 @@
 use crate::{FileRow, FileState, JobInput, ListedFile, State, estimate::Work, job::Job, job::Turn};
 use shared::{
     Attempt, DroneId, JobId, LeaseToken, Num, Timestamp,
+    outcome::Group,
     protocol::{
         JobEvent,
         event::{JobError, Plan},
@@ -35,6 +36,8 @@ pub(crate) struct File {
     pub(crate) stopped: bool,
     /// Speed of the slot that it has.
     pub(crate) rate: u64,
+    /// What it could be split into, until that is decided.
+    pub(crate) groups: Vec<Group>,
     /// It died or was lost on the drone of its last attempt: another one is better.
     pub(crate) elsewhere: bool,
 }
@@ -49,6 +52,7 @@ impl File {
             asked: false,
             stopped: false,
             rate: 0,
+            groups: Vec::new(),
             elsewhere: false,
         }
     }
@@ -179,7 +183,8 @@ impl State {
         for listed in files {
             let index = u32::try_from(job.files.len()).unwrap_or(u32::MAX);
             self.out.dirty_files.insert((id.clone(), index));
-            job.files.push(File::new(FileRow {
+            let expect = listed.expect;
+            let row = FileRow {
                 job: id.clone(),
                 index,
                 path: listed.path,
@@ -191,10 +196,15 @@ impl State {
                 outcome: None,
                 bad: 0,
                 lost: 0,
-                expect: listed.expect.map(|expect| expect.duration),
-                failed_before: listed.expect.is_some_and(|expect| expect.failed),
+                expect: expect.as_ref().map(|expect| expect.duration),
+                failed_before: expect.as_ref().is_some_and(|expect| expect.failed),
                 quarantined: listed.quarantined,
-            }));
+                part: None,
+            };
+            job.files.push(File {
+                groups: expect.map(|expect| expect.groups).unwrap_or_default(),
+                ..File::new(row)
+            });
         }
         if !quarantined.is_empty() {
             let (job, paths) = (id.clone(), quarantined);
@@ -207,7 +217,13 @@ impl State {
                 self.drop_pending(id)
             };
         }
-        job.row.plan = Some(plan.unwrap_or_default());
+        let plan = plan.unwrap_or_default();
+        let splits = plan.split && !job.stopping();
+        job.row.plan = Some(plan);
+        if splits {
+            self.split(id);
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return };
         job.value_files();
         job.reserve_home();
         // Those that a cancel has closed already stay so.
@@ -262,6 +278,7 @@ impl State {
             timeout: job.row.plan.as_ref().and_then(|plan| plan.timeout),
             // Job data, which the engine adds.
             cases: None,
+            part: row.part.as_ref().map(|part| part.part.clone()),
         };
         self.out.run(drone, id, token, file);
     }
@@ -328,6 +345,7 @@ impl State {
             outcome,
             died,
             duration,
+            ref groups,
         } = *done
         else {
             return;
@@ -341,7 +359,9 @@ impl State {
             let again = row.attempt >= attempt && row.num == Some(num);
             return self.out.drop(if again { "duplicate" } else { "stale" });
         };
-        let (expect, drone) = (row.expect, row.drone.clone());
+        // A part takes what the whole file takes to begin, beside its share of the rest.
+        let expect = row.expect.filter(|_| row.part.is_none());
+        let drone = row.drone.clone();
         if let Some(drone) = drone.filter(|_| !died && !outcome_is_cut(outcome)) {
             let held = self.drone_mut(&drone);
             let normal = duration.saturating_mul(held.speed()) / 100;
@@ -350,6 +370,10 @@ impl State {
             }
             if let Some(job) = self.jobs.get_mut(id) {
                 job.work.measured(normal);
+                if let Some(part) = &mut job.files[index as usize].row.part {
+                    part.took = Some(normal);
+                    part.groups.clone_from(groups);
+                }
             }
         }
         self.resize(id, token, |job| job.take_out(index, num, token));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     Attempt, DroneId, Incarnation, JobId, JobType, LeaseToken, Num, Project, Timestamp,
-    outcome::FileOutcome,
+    outcome::{FileOutcome, Group},
     protocol::{
         event::{Edge, JobError, Phase, Plan},
         to_queen::{Info, Resume},
@@ -142,6 +142,8 @@ pub enum JobInput {
         died: bool,
         /// Milliseconds on that drone.
         duration: u64,
+        /// What it can be split into.
+        groups: Vec<Group>,
     },
     /// `job:returned`: handed out ahead, not begun, given back.
     Returned {
@@ -176,10 +178,12 @@ pub struct ListedFile {
 }
 
 /// What history says of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
     /// Expected milliseconds on a drone of speed 100.
     pub duration: u64,
     /// It was bad when it last ran.
     pub failed: bool,
+    /// What it can be split into, as its last whole run has said.
+    pub groups: Vec<Group>,
 }

@@ -17,11 +17,12 @@ mod jobs;
 mod lease;
 mod placement;
 mod retry;
+mod split;
 mod state;
 mod step;
 mod view;
 
-pub use action::{Action, FileRow, FileState, JobRow, LeaseRow, LeaseState, Record};
+pub use action::{Action, FilePart, FileRow, FileState, JobRow, LeaseRow, LeaseState, Record, Whole};
 #[doc(hidden)]
 pub use faults::Faults;
 pub use input::{DroneInput, Expect, Input, JobInput, ListedFile, NewJob};

@@ -95,6 +95,7 @@ impl State {
         file.row.outcome = Some(outcome);
         job.row.files_done += 1;
         job.row.files_bad += u32::from(outcome.is_bad());
+        self.join(id, index);
         self.out.dirty_files.insert((id.clone(), index));
         self.out.dirty_jobs.insert(id.clone());
     }

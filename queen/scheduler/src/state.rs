@@ -284,6 +284,10 @@ impl Out {
         self.events.push(Action::Emit(event));
     }
 
+    pub(crate) fn whole(&mut self, whole: crate::Whole) {
+        self.events.push(Action::Whole(whole));
+    }
+
     pub(crate) fn save(&mut self, record: Record) {
         self.saves.push(record);
     }

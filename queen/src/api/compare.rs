@@ -19,7 +19,7 @@ use shared::{
     DroneId, JobId, JobState,
     outcome::{CaseResult, FileOutcome, FileResult},
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Jobs that are looked through for one that ran the whole suite.
@@ -124,15 +124,64 @@ struct Sides<'a> {
     view: CompareView,
 }
 
+/// A file in one of the two jobs: as a whole, or all its parts.
+struct Side {
+    path: String,
+    parts: Vec<StoredFile>,
+}
+
+/// What counts against a file: the names of its cases, each with the command that told it.
+type Bad = BTreeMap<String, Option<u32>>;
+
+impl Side {
+    /// Each file once, in the order of the list.
+    fn all(files: Vec<StoredFile>) -> Vec<Self> {
+        let mut sides: Vec<Self> = Vec::new();
+        for file in files {
+            let path = file.row.part.as_ref().map_or(&file.row.path, |part| &part.part.file);
+            match sides.last_mut().filter(|side| side.path == *path) {
+                Some(side) => side.parts.push(file),
+                None => sides.push(Self {
+                    path: path.clone(),
+                    parts: vec![file],
+                }),
+            }
+        }
+        sides
+    }
+
+    /// How long it took, if it was run to some end.
+    fn ran(&self) -> Option<f64> {
+        let ran = |file: &StoredFile| {
+            let outcome = file.row.outcome.filter(|outcome| *outcome != FileOutcome::NotRun);
+            Some(file.result.as_ref().filter(|_| outcome.is_some())?.duration)
+        };
+        self.parts.iter().map(ran).sum()
+    }
+
+    /// Its durations, each times the speed of the drone that it was measured on.
+    fn work(&self, speeds: &HashMap<DroneId, f64>) -> Option<f64> {
+        let work = |file: &StoredFile| {
+            let speed = speeds.get(file.row.drone.as_ref()?).filter(|speed| **speed > 0.0)?;
+            Some(file.result.as_ref()?.duration * speed)
+        };
+        self.parts.iter().map(work).sum()
+    }
+
+    fn num(&self) -> Option<u32> {
+        self.parts.first()?.row.num.map(|num| num.0)
+    }
+}
+
 impl Sides<'_> {
     async fn files(&mut self, own: Vec<StoredFile>, others: Vec<StoredFile>) -> Result<(), StoreError> {
-        let mut others: HashMap<String, StoredFile> =
-            others.into_iter().map(|file| (file.row.path.clone(), file)).collect();
-        for file in own {
-            let other = others.remove(&file.row.path);
+        let others = Side::all(others).into_iter();
+        let mut others: HashMap<String, Side> = others.map(|side| (side.path.clone(), side)).collect();
+        for file in Side::all(own) {
+            let other = others.remove(&file.path);
             self.file(&file, other.as_ref()).await?;
             if other.is_none() && !is_part(self.with) {
-                self.view.added.push(file.row.path);
+                self.view.added.push(file.path);
             }
         }
         if !is_part(self.job) {
@@ -146,51 +195,63 @@ impl Sides<'_> {
         Ok(())
     }
 
-    async fn file(&mut self, file: &StoredFile, other: Option<&StoredFile>) -> Result<(), StoreError> {
-        let Some(now) = ran(file) else { return Ok(()) };
-        let then = other.and_then(|other| Some((other, ran(other)?)));
-        let with_num = other.and_then(|other| other.row.num).map(|num| num.0);
-        let bad = self.bad(self.job, file, now).await?;
+    async fn file(&mut self, file: &Side, other: Option<&Side>) -> Result<(), StoreError> {
+        let Some(now) = file.ran() else { return Ok(()) };
+        let then = other.and_then(|other| Some((other, other.ran()?)));
+        let with_num = other.and_then(Side::num);
+        let bad = self.bad(self.job, file).await?;
         let was_bad = match then {
-            Some((other, then)) => self.bad(self.with, other, then).await?,
+            Some((other, _)) => self.bad(self.with, other).await?,
             None => None,
         };
-        let entries = |names: &Option<BTreeSet<String>>, known: &Option<BTreeSet<String>>| {
-            let entry = |name: Option<&String>| ComparedFile {
-                path: file.row.path.clone(),
+        let entry = |name: Option<&String>| {
+            let told = |side: &Option<Bad>| side.as_ref()?.get(name?).copied();
+            ComparedFile {
+                path: file.path.clone(),
                 name: name.cloned(),
-                num: file.row.num.map(|num| num.0),
-                with_num,
-            };
-            match (names, known) {
-                (None, _) => Vec::new(),
-                (Some(names), known) if names.is_empty() => known.is_none().then(|| entry(None)).into_iter().collect(),
-                // It was bad, and nothing says by which cases: these may be the same.
-                (Some(_), Some(known)) if known.is_empty() => Vec::new(),
-                (Some(names), known) => {
-                    let new = |name: &&String| known.as_ref().is_none_or(|known| !known.contains(*name));
-                    names.iter().filter(new).map(|name| entry(Some(name))).collect()
-                }
+                num: told(&bad).unwrap_or_else(|| file.num()),
+                with_num: told(&was_bad).unwrap_or(with_num),
             }
         };
-        self.view.new_failures.extend(entries(&bad, &was_bad));
-        self.view.fixed.extend(entries(&was_bad, &bad));
+        let entries = |names: &Option<Bad>, known: &Option<Bad>| match (names, known) {
+            (None, _) => Vec::new(),
+            (Some(names), known) if names.is_empty() => known.is_none().then(|| entry(None)).into_iter().collect(),
+            // It was bad, and nothing says by which cases: these may be the same.
+            (Some(_), Some(known)) if known.is_empty() => Vec::new(),
+            (Some(names), known) => {
+                let new = |name: &&String| known.as_ref().is_none_or(|known| !known.contains_key(*name));
+                names.keys().filter(new).map(|name| entry(Some(name))).collect()
+            }
+        };
+        let (new, fixed) = (entries(&bad, &was_bad), entries(&was_bad, &bad));
+        self.view.new_failures.extend(new);
+        self.view.fixed.extend(fixed);
         if let Some((other, then)) = then.filter(|_| bad.is_none() && was_bad.is_none()) {
-            self.time(file, other, then.duration, now.duration);
+            self.time(file, other, then, now);
         }
         Ok(())
     }
 
     /// The names of the cases that count against a file, none if it is not bad at all.
-    async fn bad(
+    async fn bad(&self, job: &StoredJob, file: &Side) -> Result<Option<Bad>, StoreError> {
+        let mut bad = None;
+        for part in &file.parts {
+            let result = part.result.as_ref().filter(|result| result.outcome.is_bad());
+            let Some(result) = result else { continue };
+            let names = self.bad_cases(job, part, result).await?;
+            let num = part.row.num.map(|num| num.0);
+            bad.get_or_insert_with(Bad::new)
+                .extend(names.into_iter().map(|name| (name, num)));
+        }
+        Ok(bad)
+    }
+
+    async fn bad_cases(
         &self,
         job: &StoredJob,
         file: &StoredFile,
         result: &FileResult,
-    ) -> Result<Option<BTreeSet<String>>, StoreError> {
-        if !result.outcome.is_bad() {
-            return Ok(None);
-        }
+    ) -> Result<BTreeSet<String>, StoreError> {
         let names = |cases: &[CaseResult]| {
             let bad = cases.iter().filter(|case| case.outcome.is_bad());
             bad.map(|case| case.name.clone()).collect::<BTreeSet<_>>()
@@ -203,22 +264,16 @@ impl Sides<'_> {
         {
             let cases = self.context.store.cases(&job.row.id, num, file.row.attempt).await?;
             if !cases.is_empty() {
-                return Ok(Some(names(&cases)));
+                return Ok(names(&cases));
             }
         }
-        Ok(Some(names(&result.failures)))
+        Ok(names(&result.failures))
     }
 
-    fn time(&mut self, file: &StoredFile, other: &StoredFile, before: f64, after: f64) {
-        let speed = |file: &StoredFile| {
-            self.speeds
-                .get(file.row.drone.as_ref()?)
-                .copied()
-                .filter(|speed| *speed > 0.0)
-        };
+    fn time(&mut self, file: &Side, other: &Side, before: f64, after: f64) {
         // Of a drone that is not known any more nothing can be said.
-        let expected = match (speed(other), speed(file)) {
-            (Some(then), Some(now)) => before * then / now,
+        let expected = match (other.work(&self.speeds), file.work(&self.speeds)) {
+            (Some(then), Some(now)) if now > 0.0 => then * after / now,
             _ => before,
         };
         let (least, most) = (expected.min(after), expected.max(after));
@@ -226,12 +281,12 @@ impl Sides<'_> {
             return;
         }
         let timed = TimedFile {
-            path: file.row.path.clone(),
+            path: file.path.clone(),
             before,
             after,
             expected,
-            num: file.row.num.map(|num| num.0),
-            with_num: other.row.num.map(|num| num.0),
+            num: file.num(),
+            with_num: other.num(),
         };
         if after > expected {
             self.view.slower.push(timed);
@@ -239,12 +294,4 @@ impl Sides<'_> {
             self.view.faster.push(timed);
         }
     }
-}
-
-/// The result of a file that was run to some end.
-fn ran(file: &StoredFile) -> Option<&FileResult> {
-    file.result.as_ref().filter(|_| {
-        let outcome = file.row.outcome;
-        outcome.is_some_and(|outcome| outcome != FileOutcome::NotRun)
-    })
 }

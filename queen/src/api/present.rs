@@ -69,6 +69,7 @@ impl FileView {
                 .map(|result| result.failures.clone())
                 .unwrap_or_default(),
             stderr_tail: result.map(|result| result.stderr_tail).unwrap_or_default(),
+            part_of: row.part.map(|part| part.part.file),
             expected: row.expect,
             quarantined: row.quarantined,
         }

@@ -61,9 +61,11 @@ async fn rerun(
             data.cases = failed_cases(&context, &id, &files).await?;
         } else {
             data.cases
-                .retain(|path, _| files.iter().any(|file| file.row.path == *path));
+                .retain(|path, _| files.iter().any(|file| own_path(file) == path));
         }
-        data.only = Some(files.into_iter().map(|file| file.row.path).collect());
+        let mut only: Vec<String> = files.into_iter().map(|file| own_path(&file).to_owned()).collect();
+        only.dedup();
+        data.only = Some(only);
     }
     let source = Source::API { app: "skep".into() };
     data.trigger = Trigger {
@@ -113,6 +115,7 @@ async fn chosen(context: &Context, id: &JobId, request: &RerunRequest) -> Answer
     let mut files = context.store.files(id).await?;
     if let Some(only) = &request.only {
         let mut wanted: BTreeSet<&str> = only.iter().map(String::as_str).collect();
+        let mut found = BTreeSet::new();
         if wanted.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -120,7 +123,13 @@ async fn chosen(context: &Context, id: &JobId, request: &RerunRequest) -> Answer
                 "only is an empty list: name test files of the job, or leave it out for all",
             ));
         }
-        files.retain(|file| wanted.remove(file.row.path.as_str()));
+        // A file that was run in parts is named by itself, or by some of its parts.
+        files.retain(|file| {
+            let named = [own_path(file), &file.row.path].map(|path| wanted.get(path).copied());
+            found.extend(named.into_iter().flatten());
+            named != [None, None]
+        });
+        wanted.retain(|path| !found.contains(path));
         if let Some(path) = wanted.first() {
             return Err(ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -150,11 +159,14 @@ async fn chosen(context: &Context, id: &JobId, request: &RerunRequest) -> Answer
 
 /// The failed cases of those files of which they tell everything.
 async fn failed_cases(context: &Context, id: &JobId, files: &[StoredFile]) -> Answer<BTreeMap<String, Vec<String>>> {
-    let mut cases = BTreeMap::new();
+    let mut cases: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut whole = BTreeSet::new();
     let mut left = NAMES_LIMIT;
     for file in files {
-        // One that was cut short may hold more that fails.
+        let path = own_path(file);
+        // One that was cut short may hold more that fails; it is run whole, and so is one with such a part.
         let (Some(FileOutcome::Failed), Some(num)) = (file.row.outcome, file.row.num) else {
+            whole.insert(path);
             continue;
         };
         let found = context.store.cases(id, num, file.row.attempt).await?;
@@ -167,10 +179,17 @@ async fn failed_cases(context: &Context, id: &JobId, files: &[StoredFile]) -> An
         let is_whole = bad.iter().any(|name| name.starts_with('('));
         let size: usize = bad.iter().map(|name| name.len() + 4).sum();
         if bad.is_empty() || is_whole || size > FILE_LIMIT || size > left {
+            whole.insert(path);
             continue;
         }
         left -= size;
-        cases.insert(file.row.path.clone(), bad);
+        cases.entry(path.to_owned()).or_default().extend(bad);
     }
+    cases.retain(|path, _| !whole.contains(path.as_str()));
     Ok(cases)
+}
+
+/// The file's own path, also of a part of it.
+fn own_path(file: &StoredFile) -> &str {
+    file.row.part.as_ref().map_or(&file.row.path, |part| &part.part.file)
 }

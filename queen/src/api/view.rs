@@ -115,8 +115,11 @@ pub struct RunningView {
 /// A file of a job.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FileView {
-    /// Path.
+    /// Path; of a part of a file the part's own.
     pub path: String,
+    /// The path of the file that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// `pending`, `out` or `done`.
     #[schema(value_type = String)]
     pub state: FileState,

@@ -193,6 +193,10 @@ impl Progress {
                 self.complete = more != Some(true);
                 self.complete.then_some(News::Listed)
             }
+            JobEvent::Split { parts, .. } => {
+                self.total = (self.total + parts.len()).saturating_sub(1);
+                None
+            }
             JobEvent::FileStart {
                 num,
                 path,

@@ -345,11 +345,12 @@ async fn last_failed(client: &Client, project: &Project) -> Result<Vec<String>, 
         ));
     };
     let files: Vec<FileView> = client.get(&format!("jobs/{}/files", last.id)).await?;
-    let failed: Vec<_> = files
+    let mut failed: Vec<_> = files
         .into_iter()
         .filter(|file| file.outcome.is_some_and(FileOutcome::is_bad))
-        .map(|file| file.path)
+        .map(|file| file.part_of.unwrap_or(file.path))
         .collect();
+    failed.dedup();
     if failed.is_empty() {
         let text = format!(
             "no file failed in the last run ({}, {}): leave --failed out",

@@ -106,6 +106,7 @@ pub(super) fn meaning(event: &JobEvent, files: Vec<ListedFile>) -> Meaning {
                 reason = "milliseconds, never negative"
             )]
             duration: result.duration.max(0.0) as u64,
+            groups: result.groups.clone(),
         },
         JobEvent::Returned { nums, .. } => JobInput::Returned { nums: nums.clone() },
         JobEvent::Deployed { code, .. } => JobInput::Deployed { code: *code },
@@ -122,7 +123,11 @@ pub(super) fn meaning(event: &JobEvent, files: Vec<ListedFile>) -> Meaning {
         | JobEvent::Warned { .. }
         | JobEvent::Worker { .. } => return Meaning::Output,
         // The queen says these itself.
-        JobEvent::Tested { .. } | JobEvent::Retried { .. } | JobEvent::Quarantined { .. } | JobEvent::Info { .. } => {
+        JobEvent::Split { .. }
+        | JobEvent::Tested { .. }
+        | JobEvent::Retried { .. }
+        | JobEvent::Quarantined { .. }
+        | JobEvent::Info { .. } => {
             return Meaning::Nothing;
         }
     })

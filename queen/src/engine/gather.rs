@@ -8,10 +8,10 @@ use super::{
     writer::{Outbound, Tell, Work},
 };
 use crate::store::{AttemptResult, Event};
-use scheduler::{Action, Input, Record};
+use scheduler::{Action, Input, Record, Whole};
 use shared::{
-    DroneId, JobData, Timestamp,
-    outcome::FileOutcome,
+    Attempt, DroneId, JobData, Timestamp,
+    outcome::{FileOutcome, FileResult},
     protocol::{JobEvent, ToDrone, to_drone::Exposed},
 };
 
@@ -46,6 +46,7 @@ impl Core {
                 }
                 Action::Emit(event) => self.emit(event, now),
                 Action::Save(record) => self.save(record),
+                Action::Whole(whole) => self.whole(whole, now),
                 Action::Start { drone, job, lease } => {
                     if let Some(live) = self.jobs.get(&job) {
                         let job = Exposed(Box::new(JobData::clone(&live.data)));
@@ -144,7 +145,35 @@ impl Core {
             drone: drone.cloned(),
             at: now,
             normal_duration: normal,
+            is_part: self.state.is_part(job, *num),
             result: result.clone(),
+        });
+    }
+
+    /// A file that was run in parts: a run like others in its history.
+    fn whole(&mut self, whole: Whole, now: Timestamp) {
+        let Some(live) = self.jobs.get(&whole.job) else { return };
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+        let duration = whole.duration.unwrap_or_default() as f64;
+        let is_usual = matches!(
+            whole.outcome,
+            FileOutcome::Passed | FileOutcome::Flaky | FileOutcome::Failed
+        );
+        self.work.batch.results.push(AttemptResult {
+            project: live.project.clone(),
+            job: whole.job,
+            num: whole.num,
+            path: whole.path,
+            attempt: Attempt(1),
+            drone: None,
+            at: now,
+            normal_duration: whole.duration.filter(|_| is_usual),
+            is_part: false,
+            result: FileResult {
+                duration,
+                groups: whole.groups,
+                ..FileResult::bare(whole.outcome)
+            },
         });
     }
 

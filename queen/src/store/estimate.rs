@@ -5,7 +5,7 @@
 use super::AttemptResult;
 use shared::{
     Timestamp,
-    outcome::{FileOutcome, FileResult},
+    outcome::{FileOutcome, FileResult, Group},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -88,20 +88,34 @@ impl Learned {
 /// A file: its project's key and its path.
 pub type File = (i64, String);
 
-/// What is learned of files by `results`, each with its file, beside what was `known` before; and when each ran last.
+/// What is learned of a file, when it ran last, and what it can be split into, if that was said.
+pub type Lesson<'a> = (Learned, Timestamp, Option<&'a Vec<Group>>);
+
+/// What is learned of files by `results`, each with its file, beside what was `known` before. Parts of files teach nothing.
 pub fn changed<'a>(
     known: &HashMap<File, Learned>,
     results: impl IntoIterator<Item = (&'a AttemptResult, &'a File)>,
-) -> BTreeMap<&'a File, (Learned, Timestamp)> {
-    let mut changed = BTreeMap::new();
-    for (one, file) in results {
-        let earlier = changed.get(file).map(|(learned, _)| *learned);
+) -> BTreeMap<&'a File, Lesson<'a>> {
+    let mut changed: BTreeMap<&File, Lesson<'_>> = BTreeMap::new();
+    for (one, file) in results.into_iter().filter(|(one, _)| !one.is_part) {
+        let (earlier, splits) = changed
+            .get(file)
+            .map(|(learned, _, splits)| (*learned, *splits))
+            .unzip();
         let mut learned: Learned = earlier.or_else(|| known.get(file).copied()).unwrap_or_default();
         if learned.add(&one.result, one.normal_duration, one.at) {
-            changed.insert(file, (learned, one.at));
+            changed.insert(file, (learned, one.at, one.splits().or(splits.flatten())));
         }
     }
     changed
+}
+
+impl AttemptResult {
+    /// What the file can be split into, if this run says so or says that it cannot be.
+    #[must_use]
+    pub fn splits(&self) -> Option<&Vec<Group>> {
+        self.normal_duration.map(|_| &self.result.groups)
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,8 @@ pub struct AttemptResult {
     pub at: Timestamp,
     /// Milliseconds that it would have taken at speed 100; absent if it says nothing about the file's usual duration.
     pub normal_duration: Option<u64>,
+    /// It is a part of a file, of which nothing is learned by itself.
+    pub is_part: bool,
     /// What it came to.
     pub result: FileResult,
 }

@@ -215,7 +215,8 @@ pub(crate) use note_ahead;
 macro_rules! file_columns {
     () => {
         "files.path, files.idx, files.state, files.attempt, files.num, files.token, files.drone,
-         files.outcome, files.bad, files.lost, files.expect, files.failed_before, files.quarantined"
+         files.outcome, files.bad, files.lost, files.expect, files.failed_before, files.quarantined,
+         files.part"
     };
 }
 pub(crate) use file_columns;
@@ -255,6 +256,10 @@ pub fn file(row: &impl Cells, job: &JobId) -> Result<FileRow, StoreError> {
         expect: get_maybe_uint(row, "expect")?,
         failed_before: row.flag("failed_before")?,
         quarantined: row.flag("quarantined")?,
+        part: match row.maybe_text("part")? {
+            Some(text) => Some(from_json("a part of a file", text.as_bytes())?),
+            None => None,
+        },
     })
 }
 
@@ -294,14 +299,22 @@ pub fn learned_of(row: &impl Cells) -> Result<(File, Learned), StoreError> {
 pub fn expects<C: Cells>(rows: &[C], names: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
     let mut known = HashMap::with_capacity(rows.len());
     for row in rows {
-        let learned = learned(row)?;
-        let expect = Expect {
-            duration: learned.duration(),
-            failed: learned.failed,
-        };
-        known.insert(row.text("path")?, expect);
+        known.insert(row.text("path")?, expect(row)?);
     }
-    Ok(names.iter().map(|name| known.get(name.as_str()).copied()).collect())
+    Ok(names.iter().map(|name| known.get(name.as_str()).cloned()).collect())
+}
+
+/// What history says of a file.
+fn expect(row: &impl Cells) -> Result<Expect, StoreError> {
+    let learned = learned(row)?;
+    let splits = row.maybe_text("splits")?;
+    Ok(Expect {
+        duration: learned.duration(),
+        failed: learned.failed,
+        groups: splits.map_or(Ok(Vec::new()), |text| {
+            from_json("what a file can be split into", text.as_bytes())
+        })?,
+    })
 }
 
 /// The same as pages show it.

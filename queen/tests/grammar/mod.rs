@@ -146,6 +146,7 @@ impl Stream {
                 self.done = true;
                 self.outline.push("done".into());
             }
+            "job:split" => rule(self.open_test(), "a file is split outside the test phase")?,
             "job:files" => {
                 rule(self.open_test(), "files are listed outside the test phase")?;
                 self.outline.push("files".into());

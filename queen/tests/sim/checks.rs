@@ -70,6 +70,28 @@ fn job(book: &Book, plan: &JobPlan, manner: Manner, report: &mut Report) -> Resu
             result.result.outcome.as_str().to_owned(),
         )
     };
+    // A file that was run in parts has one result more, as a whole.
+    let mut parts: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for file in &files {
+        if let Some(part) = &file.part {
+            parts.entry(&part.part.file).or_default().push(file.outcome);
+        }
+    }
+    let is_whole = |result: &&queen::store::AttemptResult| result.drone.is_none() && parts.contains_key(&*result.path);
+    for (path, outcomes) in &parts {
+        let ran = outcomes.iter().all(|outcome| *outcome != Some(FileOutcome::NotRun));
+        let wholes = results
+            .iter()
+            .filter(is_whole)
+            .filter(|whole| whole.path == *path)
+            .count();
+        // A job that is tried again may have had it before.
+        rule(wholes >= usize::from(ran) && (wholes <= 1 || row.attempt > 1), || {
+            format!("{path} was run in parts and has {wholes} results as a whole: {outcomes:?}")
+        })?;
+    }
+    report.splits += parts.len();
+    let results: Vec<_> = results.iter().filter(|result| !is_whole(result)).cloned().collect();
     let written: Vec<_> = results.iter().map(of).collect();
     rule(told == written, || {
         format!("results {written:?}, and the log says {told:?}")

@@ -11,7 +11,7 @@ use scheduler::{Expect, FileRow, JobRow, LeaseRow, LeaseState, NewJob, Record};
 use sha2::{Digest, Sha256};
 use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, LeaseToken, Num, Project, Seq, Timestamp,
-    outcome::{CaseResult, FileOutcome},
+    outcome::{CaseResult, FileOutcome, Group},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +72,7 @@ struct State {
     jobs: BTreeMap<JobId, Arc<Job>>,
     drones: BTreeMap<DroneId, Drone>,
     learned: BTreeMap<(Project, String), (Learned, Timestamp)>,
+    splits: BTreeMap<(Project, String), Vec<Group>>,
     tokens: BTreeMap<String, (AccessToken, [u8; 32])>,
     quarantine: BTreeMap<(Project, String), Quarantine>,
     /// Jobs that each project has ever had.
@@ -303,7 +304,13 @@ impl State {
             let newest = self.minutes.last_key_value().map_or(minute, |(newest, _)| *newest);
             self.minutes.retain(|minute, _| *minute > newest - 1_440);
         }
+        if result.is_part {
+            return Ok(());
+        }
         let file = (result.project.clone(), result.path.clone());
+        if let Some(groups) = result.splits() {
+            self.splits.insert(file.clone(), groups.clone());
+        }
         let (learned, last) = self.learned.entry(file).or_insert((Learned::default(), Timestamp(0)));
         if learned.add(&result.result, result.normal_duration, result.at) {
             *last = result.at;
@@ -622,10 +629,12 @@ impl Store for MemoryStore {
     async fn expectations(&self, project: &Project, paths: &[String]) -> Result<Vec<Option<Expect>>, StoreError> {
         self.read(|state| {
             let of = |path: &String| {
-                let (learned, _) = state.learned.get(&(project.clone(), path.clone()))?;
+                let file = (project.clone(), path.clone());
+                let (learned, _) = state.learned.get(&file)?;
                 (learned.runs > 0).then(|| Expect {
                     duration: learned.duration(),
                     failed: learned.failed,
+                    groups: state.splits.get(&file).cloned().unwrap_or_default(),
                 })
             };
             paths.iter().map(of).collect()

@@ -43,7 +43,8 @@ pub struct JobPlan {
 
 impl JobPlan {
     pub fn file(&self, path: &str) -> &FilePlan {
-        self.files.iter().find(|file| file.path == path).unwrap()
+        let whole = path.split_once('#').map_or(path, |(whole, _)| whole);
+        self.files.iter().find(|file| file.path == whole).unwrap()
     }
 
     pub fn random(dice: &mut Dice, number: u64, busy: Duration) -> Self {
@@ -84,6 +85,7 @@ impl JobPlan {
                 runner: "command".into(),
                 retries: 1,
                 fail_fast: dice.odds(1, 12),
+                split: dice.odds(1, 2),
                 prepare_commands: 1,
                 cleanup_commands: 1,
                 ..Plan::default()

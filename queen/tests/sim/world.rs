@@ -50,6 +50,8 @@ pub struct Report {
     pub faults: usize,
     pub lines: u64,
     pub results: usize,
+    /// Files that were run in parts.
+    pub splits: usize,
     pub reconnects: u64,
     pub commits: u64,
     pub spilled: u64,

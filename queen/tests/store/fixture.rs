@@ -1,12 +1,12 @@
 //! Jobs, rows and batches for tests of the store, each with values that no default has.
 
 use queen::store::{AttemptResult, Batch, Event, Submitted};
-use scheduler::{FileRow, FileState, JobRow, LeaseRow, LeaseState, NewJob, Record};
+use scheduler::{FilePart, FileRow, FileState, JobRow, LeaseRow, LeaseState, NewJob, Record};
 use serde_json::json;
 use shared::{
     Attempt, DroneId, Incarnation, JobData, JobId, JobState, JobType, LeaseToken, Num, Project, Seq, Timestamp,
-    outcome::{FileOutcome, FileResult},
-    protocol::{Role, event::JobError},
+    outcome::{FileOutcome, FileResult, Group},
+    protocol::{Role, event::JobError, to_drone::Part},
 };
 use std::sync::Arc;
 
@@ -91,6 +91,20 @@ pub fn file(id: &str, index: u32, attempt: u32) -> FileRow {
         expect: Some(1_234),
         failed_before: true,
         quarantined: true,
+        part: index.is_multiple_of(2).then(|| FilePart {
+            part: Part {
+                file: "tests/ü.py".into(),
+                groups: vec!["TestÜ".into(), "b\0".into()],
+                rest: index == 0,
+            },
+            number: 1,
+            of: 2,
+            took: Some(7),
+            groups: vec![Group {
+                name: "TestÜ".into(),
+                duration: 1.5,
+            }],
+        }),
     }
 }
 
@@ -121,6 +135,7 @@ pub fn result(id: &str, path: &str, attempt: u32, at: i64, outcome: FileOutcome)
         drone: Some(drone("d1")),
         at: Timestamp(at),
         normal_duration: Some(20),
+        is_part: false,
         result,
     }
 }

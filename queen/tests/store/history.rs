@@ -5,7 +5,7 @@ use queen::store::{AccessRole, AccessToken, AttemptResult, Batch, CasePart, Stor
 use scheduler::Record;
 use shared::{
     Attempt, JobState, Num, Timestamp,
-    outcome::{CaseOutcome, CaseResult, FileOutcome},
+    outcome::{CaseOutcome, CaseResult, FileOutcome, Group},
 };
 
 fn cases(names: &[&str]) -> Vec<CaseResult> {
@@ -221,7 +221,7 @@ async fn history_is_learned_with_the_result() {
     let expect = store.expectations(&project("a/b"), &paths).await.unwrap();
     let told: Vec<_> = expect
         .iter()
-        .map(|one| one.map(|one| (one.duration, one.failed)))
+        .map(|one| one.as_ref().map(|one| (one.duration, one.failed)))
         .collect();
     assert_eq!(
         told,
@@ -236,6 +236,46 @@ async fn history_is_learned_with_the_result() {
             .all(Option::is_none)
     );
     assert_eq!(store.history(&project("c/d")).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_file_can_be_split_into_is_what_its_last_usual_run_said_and_parts_teach_nothing() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let group = |name: &str| Group {
+        name: name.into(),
+        duration: 2.5,
+    };
+    let paths = ["x.py", "x.py#1of2"].map(String::from);
+    let known = async || {
+        let known = store.expectations(&project("a/b"), &paths).await.unwrap();
+        assert!(known[1].is_none(), "{known:?}");
+        known[0].as_ref().map(|known| known.groups.clone()).unwrap_or_default()
+    };
+    let run = |attempt: u32, groups: &[&str]| {
+        let mut run = result("j", "x.py", attempt, i64::from(attempt), FileOutcome::Passed);
+        run.result.groups = groups.iter().map(|name| group(name)).collect();
+        run
+    };
+    store.commit(results([run(1, &["Test\"Ü", "b"])])).await.unwrap();
+    assert_eq!(known().await, [group("Test\"Ü"), group("b")]);
+    let mut part = result("j", "x.py#1of2", 1, 2, FileOutcome::Passed);
+    (part.is_part, part.num) = (true, Num(9));
+    let mut cut = run(2, &[]);
+    cut.normal_duration = None;
+    // The last of a batch that says so counts.
+    let mut late = run(4, &["c"]);
+    late.normal_duration = None;
+    store
+        .commit(results([part, cut, run(3, &["b", "c"]), late]))
+        .await
+        .unwrap();
+    assert_eq!(known().await, [group("b"), group("c")]);
+    let attempts = store.attempts(&job_id("j"), "x.py#1of2").await.unwrap();
+    assert_eq!(attempts.len(), 1, "its result is kept all the same");
+    store.commit(results([run(5, &[])])).await.unwrap();
+    assert!(known().await.is_empty());
 }
 
 #[tokio::test]

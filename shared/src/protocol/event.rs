@@ -111,6 +111,9 @@ pub struct Plan {
     pub fail_fast: bool,
     /// Which files go first.
     pub order: crate::settings::Order,
+    /// A file that is far longer than the rest may be run in parts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub split: bool,
     /// Commands that a helper will run to prepare: as many as the home drone ran.
     pub prepare_commands: u32,
     /// Commands of the cleanup phase.
@@ -141,6 +144,8 @@ messages! {
         Files = "job:files" { job: JobId, paths: Vec<String>, more: Option<bool>, plan: Option<Plan> },
         /// Listed files that are under quarantine: one that fails is tried again in the same job. The queen's, after the list.
         Quarantined = "job:quarantine" { job: JobId, paths: Vec<String> },
+        /// A file is run in parts, each of which counts as a file and takes its place in the list.
+        Split = "job:split" { job: JobId, path: String, parts: Vec<String> },
         /// A file begins on a worker.
         FileStart = "job:file:start" { job: JobId, num: Num, path: String, worker: u32, attempt: Attempt, drone: Option<DroneId> },
         /// A file has ended.
@@ -193,6 +198,7 @@ impl JobEvent {
             | Self::Started { job, .. }
             | Self::Phase { job, .. }
             | Self::Files { job, .. }
+            | Self::Split { job, .. }
             | Self::FileStart { job, .. }
             | Self::FileDone { job, .. }
             | Self::Cases { job, .. }

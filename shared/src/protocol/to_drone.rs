@@ -41,6 +41,20 @@ pub struct RunFile {
     /// cases runs the whole file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cases: Option<Vec<String>>,
+    /// `path` names a part of a file: what to run of which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// A part of a file that is run in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The file's own path, as `job:files` named it.
+    pub file: String,
+    /// Groups of its cases, by the names that an earlier result of the file has. One that is there no longer is no error.
+    pub groups: Vec<String>,
+    /// True: all cases but these; so that none is in no part, also of those that are new.
+    pub rest: bool,
 }
 
 /// Job data that shows its secrets when it is serialized: the drone needs them.

@@ -58,6 +58,8 @@ impl Suite {
                 root: self.dir.path(),
                 file,
                 cases: self.cases.as_deref(),
+                part: None,
+                groups: false,
                 env: &self.env,
                 timeout: self.timeout,
                 mask: &self.mask,

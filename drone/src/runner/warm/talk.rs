@@ -9,7 +9,10 @@ use crate::{
     runner::found::{self, Found, Names},
 };
 use serde::{Deserialize, Serialize};
-use shared::outcome::{CaseOutcome, CaseResult};
+use shared::{
+    outcome::{CaseOutcome, CaseResult},
+    protocol::to_drone::Part,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The most bytes of stderr that a result may carry.
@@ -23,6 +26,11 @@ pub struct Request<'a> {
     pub env: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cases: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<&'a Part>,
+    /// Tell what the file can be split into.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub groups: bool,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,13 @@ impl Telling {
                     return self.found.cases.get(before);
                 }
                 Err(error) => self.found.warnings.push(format!("a case could not be read: {error}")),
+            },
+            b"groups" => match serde_json::from_slice(&payload.body) {
+                Ok(groups) => self.found.groups = groups,
+                Err(error) => self
+                    .found
+                    .warnings
+                    .push(format!("what the file can be split into could not be read: {error}")),
             },
             b"warning" => self.found.warnings.push(text()),
             _ => {}

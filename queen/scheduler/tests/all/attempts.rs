@@ -45,6 +45,7 @@ fn done(world: &World, outcome: FileOutcome, died: bool) -> JobInput {
         outcome,
         died,
         duration: 1000,
+        groups: Vec::new(),
     }
 }
 
@@ -161,6 +162,7 @@ fn cut(retries: u32) -> (World, JobInput) {
         outcome: FileOutcome::Failed,
         died: false,
         duration: 1000,
+        groups: Vec::new(),
     };
     (world, input)
 }

@@ -77,12 +77,52 @@ impl View<'_> {
         assert_eq!(done.count(), row.files_done as usize, "broken: files are counted: {id}");
         let count = saved.files.len();
         assert_eq!(count, row.files_total as usize, "broken: files are counted: {id}");
+        self.check_parts(id, saved);
         for file in saved.files.values().filter(|file| file.state == FileState::Out) {
             let lease = file.token.and_then(|token| saved.leases.get(&token));
             assert!(
                 lease.is_some_and(|lease| lease.state != LeaseState::Ended),
                 "broken: no file is lost with its lease: {} of {id}, {lease:?}",
                 file.path
+            );
+        }
+    }
+
+    /// The parts of a file have each of its cases once, and come to one result.
+    fn check_parts(&self, id: &JobId, saved: &Saved) {
+        let mut files: BTreeMap<&str, Vec<&FileRow>> = BTreeMap::new();
+        for file in saved.files.values() {
+            if let Some(part) = &file.part {
+                files.entry(&part.part.file).or_default().push(file);
+            }
+        }
+        for (path, rows) in files {
+            let parts: Vec<_> = rows.iter().filter_map(|row| row.part.as_ref()).collect();
+            let whole = saved.files.values().any(|file| file.path == path);
+            assert!(!whole, "broken: a file is run whole or in parts: {path} of {id}");
+            let (last, named) = parts.split_last().unwrap();
+            let groups: Vec<_> = named.iter().flat_map(|part| &part.part.groups).collect();
+            let once: BTreeSet<_> = groups.iter().copied().collect();
+            let left: BTreeSet<_> = last.part.groups.iter().collect();
+            let numbers = (1..).zip(&parts).all(|(number, part)| part.number == number);
+            assert!(
+                numbers
+                    && parts.len() == last.of as usize
+                    && last.part.rest
+                    && named.iter().all(|part| !part.part.rest && !part.part.groups.is_empty())
+                    && groups.len() == once.len()
+                    && once == left,
+                "broken: no case is in two parts or in none: {parts:?}"
+            );
+            let outcomes: Option<Vec<FileOutcome>> = rows.iter().map(|row| row.outcome).collect();
+            let ran = outcomes.filter(|all| !all.contains(&FileOutcome::NotRun));
+            let round = saved.row.as_ref().map_or(1, |row| row.attempt);
+            let whole = self.ledger.wholes.get(&(id.clone(), round, path.to_owned()));
+            let bad = ran.map(|all| all.into_iter().any(FileOutcome::is_bad));
+            assert_eq!(
+                whole.map(|whole| whole.outcome.is_bad()),
+                bad,
+                "broken: a file has a result when its parts have: {path} of {id}"
             );
         }
     }

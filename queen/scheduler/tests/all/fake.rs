@@ -6,11 +6,11 @@
 use scheduler::{DroneInput, Expect, JobInput, ListedFile};
 use shared::{
     JobId, LeaseToken, Num,
-    outcome::FileOutcome,
+    outcome::{FileOutcome, Group},
     protocol::{
         Lease, ToDrone,
         event::{Edge, JobError, Phase, Plan},
-        to_drone::{Role, RunFile},
+        to_drone::{Part, Role, RunFile},
         to_queen::{Info, Resume, ResumeJob},
     },
 };
@@ -400,6 +400,7 @@ impl Fake {
                         outcome,
                         died,
                         duration: (100 + u64::from(dice % 1000)) * 100 / pace.max(1),
+                        groups: file.part.map(|part| groups_of(&part)).unwrap_or_default(),
                     };
                     self.say(job, done);
                 }
@@ -443,6 +444,7 @@ impl Fake {
                 expect: expect.map(|duration| Expect {
                     duration,
                     failed: duration % 7 == 0,
+                    groups: groups(duration),
                 }),
                 quarantined: suite.quarantine.contains(path),
             };
@@ -454,4 +456,23 @@ impl Fake {
             self.say(job, part(last, false, Some(suite.plan.clone())));
         }
     }
+}
+
+/// What a file of this duration is said to be made of: some have one group, some have many.
+fn groups(duration: u64) -> Vec<Group> {
+    let group = |at: u64| Group {
+        name: format!("Test{at}"),
+        duration: 1.0 + ((duration / 10 + at) % 5) as f64,
+    };
+    (0..duration / 10 % 8).map(group).collect()
+}
+
+fn groups_of(part: &Part) -> Vec<Group> {
+    let named = part.groups.iter().filter(|_| !part.rest).map(String::as_str);
+    let own = named.chain(part.rest.then_some("TestNew"));
+    own.map(|name| Group {
+        name: name.to_owned(),
+        duration: 5.0,
+    })
+    .collect()
 }

@@ -4,7 +4,7 @@
 //! contradicts what is there. What must hold between the steps is in [`checks`](crate::checks).
 
 use scheduler::{
-    Action, DroneInput, FileRow, FileState, Input, JobInput, JobRow, LeaseRow, LeaseState, NewJob, Record,
+    Action, DroneInput, FileRow, FileState, Input, JobInput, JobRow, LeaseRow, LeaseState, NewJob, Record, Whole,
 };
 use shared::{
     Attempt, DroneId, Incarnation, JobId, LeaseToken, Num, Timestamp,
@@ -44,6 +44,8 @@ pub struct Ledger {
     pub results: BTreeMap<(JobId, u32, String, Attempt), FileOutcome>,
     /// Attempts that are out: which lease has them.
     out: BTreeMap<(JobId, String), (LeaseToken, Num)>,
+    /// What files came to that were run in parts, by job, try of the job and file.
+    pub wholes: BTreeMap<(JobId, u32, String), Whole>,
     commands: BTreeMap<(JobId, Num), LeaseToken>,
     deploys: BTreeMap<JobId, LeaseToken>,
     pub events: BTreeMap<JobId, Vec<JobEvent>>,
@@ -65,6 +67,12 @@ impl Ledger {
                 Action::Drop { why } => *self.drops.entry(why).or_default() += 1,
                 Action::Emit(event) => self.emitted(event),
                 Action::Save(record) => self.save(record.clone()),
+                Action::Whole(whole) => {
+                    let round = self.saved[&whole.job].row.as_ref().map_or(1, |row| row.attempt);
+                    let key = (whole.job.clone(), round, whole.path.clone());
+                    let old = self.wholes.insert(key, whole.clone());
+                    assert_eq!(old, None, "broken: a file that is run in parts ends once");
+                }
                 Action::Start { .. } => {}
                 Action::Send { message, .. } => self.sent(message),
             }

@@ -142,6 +142,7 @@ fn a_file_that_kills_three_workers_is_crashed_and_the_rest_of_the_job_goes_on() 
             outcome,
             died,
             duration,
+            groups: Vec::new(),
         };
         world.says("a", "j", done);
     }

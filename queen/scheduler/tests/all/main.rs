@@ -10,6 +10,7 @@ mod checks;
 mod fake;
 mod ledger;
 mod losses;
+mod parts;
 mod rules;
 mod sim;
 mod world;

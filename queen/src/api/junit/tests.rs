@@ -71,6 +71,7 @@ fn stored(path: &str, tail: String) -> StoredFile {
             expect: None,
             failed_before: false,
             quarantined: false,
+            part: None,
         },
         at: Some(Timestamp(1)),
         result: Some(result),

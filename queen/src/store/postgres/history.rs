@@ -108,7 +108,8 @@ async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: Vec<File
     }
     let (mut project, mut path, mut mean, mut failed, mut last) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut timed, mut runs, mut bad, mut flaky, mut failed_at) = (vec![], vec![], vec![], vec![], vec![]);
-    for ((of, name), (learned, at)) in changed {
+    let mut split = vec![];
+    for ((of, name), (learned, at, splits)) in changed {
         project.push(*of);
         path.push(name.as_str());
         mean.push(learned.mean);
@@ -119,14 +120,16 @@ async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: Vec<File
         failed.push(learned.failed);
         failed_at.push(learned.failed_at.map(|at| at.0));
         last.push(at.0);
+        split.push(splits.map(json).transpose()?);
     }
     sqlx::query(
-        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
+        "INSERT INTO durations (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last, splits)
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::bigint[],
-             $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[])
+             $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[], $11::text[])
          ON CONFLICT (project, path) DO UPDATE SET
              mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
-             flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last",
+             flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last,
+             splits = coalesce(excluded.splits, durations.splits)",
     )
     .bind(project)
     .bind(path)
@@ -138,6 +141,7 @@ async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: Vec<File
     .bind(failed)
     .bind(failed_at)
     .bind(last)
+    .bind(split)
     .execute(&mut *write.sql)
     .await?;
     Ok(())
@@ -224,7 +228,7 @@ pub async fn expectations(
 ) -> Result<Vec<Option<Expect>>, StoreError> {
     let names: Vec<String> = paths.iter().map(|path| indexed(path)).collect();
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, splits FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = $1) AND path = ANY($2)",
     )
     .bind(project.as_str())

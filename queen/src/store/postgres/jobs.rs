@@ -245,19 +245,21 @@ async fn write_files(write: &mut Write<'_>, files: &BTreeMap<(i64, u32), &FileRo
         .values()
         .map(|row| row.outcome.map(|word| word.as_str()))
         .collect();
+    let part = files.values().map(|row| row.part.as_ref().map(json).transpose());
+    let part: Vec<Option<String>> = part.collect::<Result<_, _>>()?;
     let failed: Vec<bool> = files.values().map(|row| row.failed_before).collect();
     let quarantined: Vec<bool> = files.values().map(|row| row.quarantined).collect();
     sqlx::query(
         "INSERT INTO files (job, idx, path, name, state, attempt, num, token, drone, outcome, bad, lost, expect,
-             failed_before, quarantined)
+             failed_before, quarantined, part)
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
              $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bool[],
-             $15::bool[])
+             $15::bool[], $16::text[])
          ON CONFLICT (job, idx) DO UPDATE SET
              path = excluded.path, name = excluded.name, state = excluded.state, attempt = excluded.attempt,
              num = excluded.num, token = excluded.token, drone = excluded.drone, outcome = excluded.outcome,
              bad = excluded.bad, lost = excluded.lost, expect = excluded.expect, failed_before = excluded.failed_before,
-             quarantined = excluded.quarantined",
+             quarantined = excluded.quarantined, part = excluded.part",
     )
     .bind(files.keys().map(|(job, _)| *job).collect::<Vec<_>>())
     .bind(of(|row| i64::from(row.index)))
@@ -274,6 +276,7 @@ async fn write_files(write: &mut Write<'_>, files: &BTreeMap<(i64, u32), &FileRo
     .bind(maybe(|row| row.expect.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX))))
     .bind(failed)
     .bind(quarantined)
+    .bind(part)
     .execute(&mut *write.sql)
     .await?;
     Ok(())

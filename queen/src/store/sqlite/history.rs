@@ -7,14 +7,14 @@ use super::{
 };
 use crate::store::{
     AttemptResult, CasePart, FileCases, StoreError, StoredProject, chunk,
-    estimate::{self, File, Learned},
+    estimate::{self, File, Lesson},
     pulse,
     rows::{self, FILE_CASES},
 };
 use futures_util::TryStreamExt;
 use scheduler::Expect;
 use serde_json::{Value, json};
-use shared::{JobId, Project, Timestamp};
+use shared::{JobId, Project};
 use sqlx::{QueryBuilder, Sqlite, error::DatabaseError, sqlite::SqlitePool};
 use std::sync::LazyLock;
 
@@ -36,13 +36,14 @@ const THROUGHPUT: &str = "INSERT INTO throughput (place, minute, files)
          files = excluded.files + CASE WHEN minute = excluded.minute THEN files ELSE 0 END,
          minute = excluded.minute";
 const DURATIONS: &str = "INSERT INTO durations
-         (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last)
+         (project, path, mean, timed, runs, bad, flaky, failed, failed_at, last, splits)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8, value ->> 9
+            value ->> 8, value ->> 9, value ->> 10
      FROM json_each(?) WHERE true
      ON CONFLICT (project, path) DO UPDATE SET
          mean = excluded.mean, timed = excluded.timed, runs = excluded.runs, bad = excluded.bad,
-         flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last";
+         flaky = excluded.flaky, failed = excluded.failed, failed_at = excluded.failed_at, last = excluded.last,
+         splits = coalesce(excluded.splits, splits)";
 
 /// Writes results and learns from them: two calls, however many there are. A second result of one attempt refuses the batch.
 pub async fn results(write: &mut Write<'_>, results: &[AttemptResult]) -> Result<(), StoreError> {
@@ -94,7 +95,7 @@ async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: &[File])
     .await?;
     let known = found.iter().map(rows::learned_of).collect::<Result<_, _>>()?;
     let changed = estimate::changed(&known, results.iter().zip(files)).into_iter();
-    let row = |((project, path), (learned, at)): (&File, (Learned, Timestamp))| {
+    let row = |((project, path), (learned, at, splits)): (&File, Lesson<'_>)| {
         Ok(json!([
             project,
             path,
@@ -106,6 +107,7 @@ async fn learn(write: &mut Write<'_>, results: &[AttemptResult], files: &[File])
             i64::from(learned.failed),
             learned.failed_at,
             at,
+            splits.map(json).transpose()?,
         ]))
     };
     changed.map(row).collect()
@@ -183,7 +185,7 @@ pub async fn expectations(
     paths: &[String],
 ) -> Result<Vec<Option<Expect>>, StoreError> {
     let rows = sqlx::query(
-        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at FROM durations
+        "SELECT path, mean, timed, runs, bad, flaky, failed, failed_at, splits FROM durations
          WHERE project = (SELECT key FROM projects WHERE name = ?) AND path IN (SELECT value FROM json_each(?))",
     )
     .bind(project.as_str())

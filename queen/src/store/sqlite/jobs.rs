@@ -114,7 +114,7 @@ pub async fn record(write: &mut Write<'_>, records: &[Record]) -> Result<(), Sto
     for record in records {
         match record {
             Record::Job(row) => jobs.push(row),
-            Record::File(row) => files.push(file(write.job(&row.job).await?, row)),
+            Record::File(row) => files.push(file(write.job(&row.job).await?, row)?),
             Record::NoFiles(id) => {
                 let key = write.job(id).await?;
                 files.retain(|file: &Value| file[0] != key);
@@ -160,15 +160,16 @@ pub async fn record(write: &mut Write<'_>, records: &[Record]) -> Result<(), Sto
     if !files.is_empty() {
         sqlx::query(
             "INSERT INTO files (job, idx, path, state, attempt, num, token, drone, outcome, bad, lost, expect, failed_before,
-                 quarantined)
+                 quarantined, part)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-                    value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13
+                    value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
+                    value ->> 14
              FROM json_each(?) WHERE true
              ON CONFLICT (job, idx) DO UPDATE SET
                  path = excluded.path, state = excluded.state, attempt = excluded.attempt, num = excluded.num,
                  token = excluded.token, drone = excluded.drone, outcome = excluded.outcome, bad = excluded.bad,
                  lost = excluded.lost, expect = excluded.expect, failed_before = excluded.failed_before,
-                 quarantined = excluded.quarantined",
+                 quarantined = excluded.quarantined, part = excluded.part",
         )
         .bind(Value::Array(files).to_string())
         .execute(&mut *write.sql)
@@ -187,8 +188,8 @@ pub async fn record(write: &mut Write<'_>, records: &[Record]) -> Result<(), Sto
     Ok(())
 }
 
-fn file(job: i64, row: &FileRow) -> Value {
-    json!([
+fn file(job: i64, row: &FileRow) -> Result<Value, StoreError> {
+    Ok(json!([
         job,
         row.index,
         row.path,
@@ -203,7 +204,8 @@ fn file(job: i64, row: &FileRow) -> Value {
         row.expect.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
         i64::from(row.failed_before),
         i64::from(row.quarantined),
-    ])
+        row.part.as_ref().map(json).transpose()?,
+    ]))
 }
 
 fn lease(job: i64, row: &LeaseRow) -> Result<Value, StoreError> {

@@ -103,6 +103,7 @@ fn the_worlds_are_full() {
             *seen.entry("deploy lost".into()).or_default() += u32::from(lost);
             *seen.entry("shared".into()).or_default() += u32::from(saved.leases.len() > 1);
         }
+        *seen.entry("split".into()).or_default() += sim.written.wholes.len() as u32;
         for outcome in sim.written.results.values() {
             *seen.entry(outcome.as_str().into()).or_default() += 1;
         }
@@ -129,6 +130,7 @@ fn the_worlds_are_full() {
         "deployed",
         "deploy lost",
         "shared",
+        "split",
         "dropped: stale",
         "dropped: unknown-job",
     ];

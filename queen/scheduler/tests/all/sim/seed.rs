@@ -188,6 +188,7 @@ fn job(rng: &mut Rng, at: u64, large: bool) -> (NewJob, Suite) {
         retries: rng.pick(&[0, 0, 1, 2]),
         spread: rng.pick(&[None, None, None, Some(2)]),
         fail_fast: rng.chance(15),
+        split: files.len().is_multiple_of(3),
         order: rng.pick(&[Order::Smart, Order::Listed]),
         prepare_commands: rng.below(4) as u32,
         cleanup_commands: rng.below(3) as u32,
