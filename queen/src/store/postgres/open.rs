@@ -57,6 +57,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "quarantine",
         include_str!("../../../../migrations/postgres/0007_quarantine.sql"),
     ),
+    (
+        8,
+        "split",
+        include_str!("../../../../migrations/postgres/0008_split.sql"),
+    ),
 ];
 
 /// An open database.

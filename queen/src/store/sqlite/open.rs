@@ -54,6 +54,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "quarantine",
         include_str!("../../../../migrations/sqlite/0007_quarantine.sql"),
     ),
+    (8, "split", include_str!("../../../../migrations/sqlite/0008_split.sql")),
 ];
 
 /// An open data directory.
