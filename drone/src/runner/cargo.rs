@@ -63,7 +63,7 @@ pub(super) fn words(root: &Path, file: &str, cases: &[String], extra: &[String],
 }
 
 /// The arguments of `cargo test` for the target of `file`.
-fn select(root: &Path, file: &str) -> Vec<String> {
+pub(super) fn select(root: &Path, file: &str) -> Vec<String> {
     let mut folder = parent(file);
     // Up to the package that the file belongs to.
     while !folder.is_empty() && !root.join(folder).join("Cargo.toml").is_file() {

@@ -8,6 +8,7 @@ mod tests;
 
 use super::{
     files::{Globs, Tree, name},
+    nextest,
     presets::Kind,
     python,
 };
@@ -20,6 +21,7 @@ pub(super) fn detect(tree: &Tree) -> Vec<Kind> {
     let python = python_tests(tree);
     [
         (Kind::Pytest, python::pytest(tree).configured),
+        (Kind::Nextest, tree.has("Cargo.toml") && nextest::is_used(&tree.root)),
         (Kind::Cargo, tree.has("Cargo.toml")),
         (Kind::Go, tree.has("go.mod")),
         (Kind::Phpunit, tree.has("phpunit.xml") || tree.has("phpunit.xml.dist")),

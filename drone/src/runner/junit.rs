@@ -19,11 +19,21 @@ type Attributes = HashMap<String, String>;
 
 /// Reads a report. `file` is the test file that it is about, as listed.
 pub(super) fn read(bytes: &[u8], file: &str) -> Found {
+    parse(bytes, file, false)
+}
+
+/// Reads a report in which the name of a case says all, and its class only where it stands.
+pub(super) fn read_plain(bytes: &[u8], file: &str) -> Found {
+    parse(bytes, file, true)
+}
+
+fn parse(bytes: &[u8], file: &str, is_plain: bool) -> Found {
     let text = String::from_utf8_lossy(bytes);
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}').trim_start());
     reader.config_mut().allow_dangling_amp = true;
     let mut parser = Parser {
         file,
+        is_plain,
         found: Found::default(),
         suites: Vec::new(),
         deeper: 0,
@@ -60,6 +70,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Found {
 
 struct Parser<'a> {
     file: &'a str,
+    is_plain: bool,
     found: Found,
     /// Names of the suites around; the outermost first.
     suites: Vec<Suite>,
@@ -196,6 +207,9 @@ impl Parser<'_> {
     fn name(&self, attributes: &Attributes, is_pytest: bool) -> String {
         let get = |name: &str| attributes.get(name).map(String::as_str).unwrap_or_default();
         let (name, class) = (get("name"), get("classname"));
+        if self.is_plain {
+            return name.to_owned();
+        }
         if is_pytest {
             // `tests.test_x.TestY` + `test_z[1]` → `TestY::test_z[1]`
             let file = attributes.get("file").map_or(self.file, String::as_str);

@@ -9,6 +9,7 @@ mod files;
 mod found;
 mod json;
 mod junit;
+mod nextest;
 mod part;
 mod presets;
 mod python;
@@ -254,7 +255,7 @@ fn select(tree: &Tree, kind: Kind, settings: &Settings) -> Result<Vec<String>, R
     let mut files: Vec<String> = if test.files.is_empty() {
         match kind {
             Kind::Pytest => python::pytest(tree).select(tree),
-            Kind::Cargo => cargo::targets(tree),
+            Kind::Cargo | Kind::Nextest => cargo::targets(tree),
             _ => tree.matching(&own).cloned().collect(),
         }
     } else {
@@ -267,7 +268,7 @@ fn select(tree: &Tree, kind: Kind, settings: &Settings) -> Result<Vec<String>, R
                 .filter(|file| !is_folder || kind.globs().is_empty() || own.matches(file));
             files.extend(found.cloned());
         }
-        let targets = (kind == Kind::Cargo).then(|| cargo::targets(tree));
+        let targets = matches!(kind, Kind::Cargo | Kind::Nextest).then(|| cargo::targets(tree));
         files.retain(|file| targets.as_ref().is_none_or(|targets| targets.contains(file)));
         files
     };

@@ -2,7 +2,7 @@
 //!
 //! A new framework is a new [`Kind`] here, a rule in `detect.rs`, and a reader if it writes results in a form of its own.
 
-use super::{cargo, files, text::Dialect};
+use super::{cargo, files, nextest, text::Dialect};
 use crate::process;
 use std::{collections::BTreeMap, path::Path};
 
@@ -16,6 +16,7 @@ pub(super) enum Kind {
     Jest,
     Mocha,
     Cargo,
+    Nextest,
     Go,
     Rspec,
     Minitest,
@@ -30,6 +31,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Results {
     JunitFile,
+    NextestFile,
     TapFile,
     JestFile,
     RspecFile,
@@ -42,7 +44,7 @@ pub(super) enum Results {
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Pytest,
         Self::Unittest,
         Self::Node,
@@ -50,6 +52,7 @@ impl Kind {
         Self::Jest,
         Self::Mocha,
         Self::Cargo,
+        Self::Nextest,
         Self::Go,
         Self::Rspec,
         Self::Minitest,
@@ -69,6 +72,7 @@ impl Kind {
             Self::Jest => "jest",
             Self::Mocha => "mocha",
             Self::Cargo => "cargo",
+            Self::Nextest => "nextest",
             Self::Go => "go",
             Self::Rspec => "rspec",
             Self::Minitest => "minitest",
@@ -91,6 +95,7 @@ impl Kind {
             Self::Unittest => &["python3", "python"],
             Self::Node | Self::Vitest | Self::Jest | Self::Mocha => &["node"],
             Self::Cargo => &["cargo"],
+            Self::Nextest => &["cargo-nextest"],
             Self::Go => &["go"],
             Self::Rspec | Self::Minitest => &["ruby"],
             Self::Phpunit => &["php"],
@@ -119,7 +124,7 @@ impl Kind {
                 "**/__tests__/**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx}",
             ],
             Self::Mocha => &["./test/*.{js,mjs,cjs}", "*.{test,spec}.{js,mjs,cjs,ts}"],
-            Self::Cargo => &["tests/*.rs", "src/lib.rs", "src/main.rs"],
+            Self::Cargo | Self::Nextest => &["tests/*.rs", "src/lib.rs", "src/main.rs"],
             Self::Go => &["*_test.go"],
             Self::Rspec => &["spec/**/*_spec.rb"],
             Self::Minitest => &["test/**/*_test.rb", "test/**/test_*.rb"],
@@ -135,6 +140,7 @@ impl Kind {
         match self {
             Self::Pytest | Self::Vitest | Self::Phpunit => Results::JunitFile,
             Self::Node => Results::TapFile,
+            Self::Nextest => Results::NextestFile,
             Self::Jest => Results::JestFile,
             Self::Rspec => Results::RspecFile,
             Self::Mocha | Self::Prove | Self::Bats | Self::Executable | Self::Command => Results::Tap,
@@ -213,6 +219,7 @@ impl Kind {
                 words.add([file]).add(extra);
             }
             Self::Cargo => cargo::words(place.root, file, cases, extra, &mut words.0),
+            Self::Nextest => nextest::words(place.root, file, extra, report.as_deref(), &mut words.0),
             Self::Go => {
                 let package = if file == "." {
                     ".".to_owned()

@@ -9,7 +9,7 @@ mod tests;
 use super::{
     FileReport, FileRun, Runner, found,
     found::Found,
-    json, junit, part,
+    json, junit, nextest, part,
     presets::{Kind, Results},
     select,
     tap::Tap,
@@ -73,9 +73,23 @@ impl Runner {
         if let Some(part) = run.part
             && let Err(error) = self.choose(&mut command, part, run.scratch)
         {
-            return Ok(unchosen(self.kind, run, &error));
+            // Its cases could be in another part too.
+            return Ok(unrun(
+                self.kind,
+                run,
+                &format!("a part of {} cannot be run: {error}", run.file),
+            ));
         }
         let results = self.results();
+        if results == Results::NextestFile
+            && let Err(error) = nextest::configure(run.root, &report)
+        {
+            return Ok(unrun(
+                self.kind,
+                run,
+                &format!("the settings of nextest cannot be written: {error}"),
+            ));
+        }
         let (ended, found) = match results {
             Results::Tap | Results::Text(_) => {
                 let (sender, receiver) = mpsc::channel(1);
@@ -99,10 +113,12 @@ impl Runner {
                 (ended, found)
             }
         };
-        if let Err(error) = fs::remove_file(&report)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "a report is left in the workspace");
+        for path in [&report, &nextest::settings_of(&report)] {
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "a report is left in the workspace");
+            }
         }
         let mut report = conclude(self.kind, run.file, ended, found, run.mask);
         for case in report.cases.iter_mut().chain(&mut report.result.failures) {
@@ -136,10 +152,10 @@ impl Runner {
     }
 }
 
-/// A part that cannot be run as one is not run at all: its cases could be in another one too.
-fn unchosen(kind: Kind, run: &FileRun<'_>, error: &io::Error) -> FileReport {
+/// A file that could not be run.
+fn unrun(kind: Kind, run: &FileRun<'_>, why: &str) -> FileReport {
     let mut found = Found::default();
-    found.fault(format!("a part of {} cannot be run: {error}", run.file));
+    found.fault(why.to_owned());
     let ended = Ended {
         code: 1,
         ..Ended::unstarted()
@@ -251,6 +267,7 @@ fn read_bytes(results: Results, bytes: &[u8], file: &str) -> Found {
         Results::JestFile => json::jest(bytes),
         Results::RspecFile => json::rspec(bytes),
         Results::JunitFile => junit::read(bytes, file),
+        Results::NextestFile => nextest::read(bytes, file),
         Results::AnyFile if bytes.trim_ascii_start().starts_with(b"<") => junit::read(bytes, file),
         _ => {
             let mut tap = Tap::default();
@@ -329,10 +346,11 @@ fn summary(mut case: CaseResult) -> CaseResult {
 fn outcome(kind: Kind, ended: &Ended, found: &Found) -> FileOutcome {
     // "No tests ran", of pytest, and of unittest since Python 3.12.
     let no_tests = matches!(kind, Kind::Pytest | Kind::Unittest) && ended.code == 5 && ended.signal.is_none();
+    let no_tests = no_tests || kind == Kind::Nextest && ended.code == 4 && ended.signal.is_none();
     let is_bad = found.cases.iter().any(|case| case.outcome.is_bad());
     match ended.code {
         _ if ended.timed_out => FileOutcome::TimedOut,
-        5 if no_tests && !is_bad => FileOutcome::Empty,
+        _ if no_tests && !is_bad => FileOutcome::Empty,
         0 if is_bad => FileOutcome::Failed,
         0 if found.says_none => FileOutcome::Empty,
         0 => FileOutcome::Passed,

@@ -3,7 +3,7 @@
 //! Owns the patterns and what counts as the same case. A name is never trusted to be found: `run.rs` runs the whole file
 //! when one is not. Must not know how the rest of a command is put together (`presets.rs`).
 
-use super::presets::Kind;
+use super::{nextest, presets::Kind};
 use shared::outcome::{CaseOutcome, CaseResult};
 use std::collections::BTreeSet;
 
@@ -47,6 +47,7 @@ impl Kind {
             Self::Bats => vec!["--filter".into(), any(literal)],
             Self::Unittest => each("-k", |name| format!("*.{name}")),
             Self::Go => vec!["-run".into(), go(&names)],
+            Self::Nextest => vec!["-E".into(), nextest::filter(names.into_iter())],
             Self::Pytest | Self::Cargo | Self::Prove | Self::Executable | Self::Command => Vec::new(),
         }
     }

@@ -205,6 +205,12 @@ fn a_command_line_is_shown_as_a_person_would_type_it() {
             "src/lib.rs",
             "cargo test --manifest-path Cargo.toml --lib -k 'it'\\''s' && cargo test --manifest-path Cargo.toml --doc -k 'it'\\''s'",
         ),
+        (
+            "nextest",
+            None,
+            "tests/a.rs",
+            "cargo nextest run --manifest-path Cargo.toml --test a --no-fail-fast -k 'it'\\''s'",
+        ),
         ("go", None, ".", "go test -v -k 'it'\\''s' ."),
         ("go", None, "pkg/x", "go test -v -k 'it'\\''s' ./pkg/x"),
         (

@@ -283,7 +283,7 @@ fn unittest_name(text: &str) -> String {
 
 /// Finds file and line of a failure in its text: libtest's `panicked at src/lib.rs:3:5`, Go's `x_test.go:3: why`,
 /// Python's `File "x.py", line 3`.
-fn locate(case: &mut CaseResult) {
+pub(super) fn locate(case: &mut CaseResult) {
     let Some(text) = &case.message else { return };
     let numbered = |place: &str| {
         let mut parts = place.split(':');

@@ -31,6 +31,8 @@ fn back() -> String {
          DROP TABLE quarantine;
          ALTER TABLE files DROP COLUMN quarantined;
          ALTER TABLE durations DROP COLUMN failed_at;
+         ALTER TABLE files DROP COLUMN part;
+         ALTER TABLE durations DROP COLUMN splits;
          CREATE TEMP TABLE later AS SELECT * FROM streams;
          DROP TABLE streams;
          {streams}) STRICT;

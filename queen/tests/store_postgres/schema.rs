@@ -63,6 +63,7 @@ const UNDO: &str = "DROP TABLE endings; DROP INDEX job_authors_by_job; DROP INDE
         WHERE open.job = streams.job;
     DROP TABLE throughput; DROP INDEX results_flaky;
     DROP TABLE quarantine; ALTER TABLE files DROP COLUMN quarantined; ALTER TABLE durations DROP COLUMN failed_at;
+    ALTER TABLE files DROP COLUMN part; ALTER TABLE durations DROP COLUMN splits;
     DROP TABLE ahead; UPDATE job_text SET grams = array_remove(grams, 0);
     DELETE FROM _sqlx_migrations WHERE version > 1";
 
@@ -78,6 +79,7 @@ async fn populate(store: &PgStore) {
         batch.records.push(Record::File(FileRow {
             // The first program knew of none.
             quarantined: false,
+            part: None,
             ..file(id, 0, 1)
         }));
         batch

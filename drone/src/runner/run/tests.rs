@@ -375,3 +375,47 @@ async fn cargo_targets_are_run_one_by_one() {
         (Some("tests/b.rs"), Some(2))
     );
 }
+
+#[tokio::test]
+async fn nextest_runs_the_same_targets_by_its_own_settings() {
+    if !is_on_path("cargo-nextest", &std::env::var("PATH").unwrap()) {
+        // No distribution brings it: `nextest.rs` has a report of it.
+        return;
+    }
+    let mut suite = Suite::new(
+        "[test]\nargs = '--offline'",
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = 'x'\nversion = '0.1.0'\nedition = '2024'\n[workspace]\n",
+            ),
+            (".config/nextest.toml", "[profile.default.junit]\npath = 'own.xml'\n"),
+            (
+                "src/lib.rs",
+                "#[test]\nfn a() {}\nmod deep {\n#[test]\nfn c() { assert_eq!(1, 2) }\n#[test]\n#[ignore]\nfn d() {}\n}\n",
+            ),
+            ("tests/none.rs", ""),
+        ],
+    );
+    for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        suite
+            .env
+            .extend(std::env::var(name).map(|value| (name.to_owned(), value)));
+    }
+    let listing = list(suite.dir.path(), &suite.settings, None).unwrap();
+    assert_eq!(listing.runner.name(), "nextest");
+    let bad = suite.outcome("src/lib.rs").await;
+    let mut told = cases(&bad);
+    told.sort_by_key(|(name, _)| *name);
+    assert_eq!(
+        (bad.result.outcome, told),
+        (FileOutcome::Failed, vec![("a", Passed), ("deep::c", Failed)]),
+        "{}",
+        bad.result.stderr_tail
+    );
+    let case = bad.cases.iter().find(|case| case.name == "deep::c").unwrap();
+    assert_eq!((case.file.as_deref(), case.line), (Some("src/lib.rs"), Some(5)));
+    let none = suite.outcome("tests/none.rs").await;
+    assert_eq!((none.result.outcome, none.cases.len()), (FileOutcome::Empty, 0));
+    assert_eq!(none.warnings, [""; 0]);
+}
