@@ -238,6 +238,7 @@ async fn whoever_makes_jobs_may_put_files_there_and_is_named() {
         drone: None,
         at: Timestamp(1),
         normal_duration: None,
+        is_part: false,
         result,
     };
     let batch = queen::store::Batch {
