@@ -56,11 +56,15 @@ describe('a job', () => {
       ['job:files', ['a', 'long', 'z'], null, { runner: 'pytest' }],
       ['job:split', 'long', ['long#1of2', 'long#2of2']],
     ];
-    const state = play(stream(...list, ['job:file:start', 1, 'long#1of2', 0, 1, 'd1'], ['job:file:done', 1, 'long#1of2', 1, done('failed'), 'd1']));
+    const state = play(
+      stream(...list, ['job:file:start', 1, 'long#1of2', 0, 1, 'd1'], ['job:file:done', 1, 'long#1of2', 1, done('failed'), 'd1']),
+    );
     assert.deepEqual([...state.files.keys()], ['a', 'long#1of2', 'long#2of2', 'z']);
     assert.deepEqual([state.tally.total, state.tally.done, state.tally.bad], [4, 1, 1]);
     // Of a job that is tried again the list comes once more.
-    const again = stream(...list, ...list).slice(2).map((event, i) => ({ ...event, seq: state.seq + 1 + i }));
+    const again = stream(...list, ...list)
+      .slice(2)
+      .map((event, i) => ({ ...event, seq: state.seq + 1 + i }));
     assert.deepEqual([...play(again, state).files.keys()], ['a', 'long#1of2', 'long#2of2', 'z']);
     assert.equal(state.tally.total, 4);
   });
