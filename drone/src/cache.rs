@@ -2,7 +2,11 @@
 //!
 //! Owns the limit. Must not know what the things are: mirrors are `source/mirrors.rs`'s, folders of work trees `kept.rs`'s.
 
-use std::{fs, io, path::Path, time::SystemTime};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 /// One thing that can be had again.
 pub struct Item {
@@ -40,6 +44,19 @@ pub fn shrink(mut items: Vec<Item>, limit: u64) -> io::Result<Shrunk> {
         }
     }
     Ok(shrunk)
+}
+
+/// The folders in `path`; none if there is no such folder.
+pub fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(path) {
+        Ok(entries) => Ok(entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the files below take together. What vanishes meanwhile takes nothing; links are not followed.

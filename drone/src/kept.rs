@@ -10,7 +10,7 @@
 mod tests;
 
 use crate::{
-    cache::{self, Item},
+    cache::{self, Item, folders},
     workspace::remove_tree,
 };
 use sha2::{Digest, Sha256};
@@ -210,16 +210,4 @@ fn stands_in_folders(path: &Path, file: &Path) -> bool {
     between
         .map(|part| fs::symlink_metadata(path.join(part)))
         .all(|meta| meta.is_ok_and(|meta| meta.is_dir()))
-}
-
-fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(path) {
-        Ok(entries) => Ok(entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.is_dir())
-            .collect()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }

@@ -4,11 +4,11 @@
 //! `.used` with others, as long as the workspace lives, and writes it, so that its time tells the last use. A mirror is
 //! removed only under both, by whichever drone of the machine it is. The system drops the locks of a drone that dies.
 
-use crate::cache::{Item, bytes_below};
+use crate::cache::{Item, bytes_below, folders};
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::SystemTime,
 };
@@ -86,18 +86,6 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(path) {
-        Ok(entries) => Ok(entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.is_dir())
-            .collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +97,7 @@ mod tests {
     }
 
     /// A mirror of `bytes` that was used last so many hours ago.
-    fn mirror(dir: &Path, name: &str, bytes: usize, hours: u64) -> PathBuf {
+    fn mirror(dir: &Path, name: &str, bytes: usize, hours: u64) -> std::path::PathBuf {
         let path = dir.join(name);
         fs::create_dir_all(path.join("objects")).unwrap();
         fs::write(path.join("objects/pack"), vec![7; bytes]).unwrap();
