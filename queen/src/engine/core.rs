@@ -151,7 +151,7 @@ impl Core {
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() && !self.is_idle() => {
                     // There is room, as the one before is written. An error: the writer has failed; its result says why.
                     let _ = works.try_send(self.take_work());
-                    pace.begun(now);
+                    pace.begun(self.clock.now());
                 }
                 request = inbox.recv() => {
                     let Some(request) = request else { break };
