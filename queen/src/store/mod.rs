@@ -10,6 +10,7 @@ mod access;
 mod chunk;
 mod estimate;
 mod home;
+mod memory;
 mod model;
 mod newest;
 mod past;

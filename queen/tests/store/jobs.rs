@@ -232,6 +232,42 @@ async fn a_late_word_of_an_earlier_life_changes_nothing() {
     );
 }
 
+#[tokio::test]
+async fn output_moves_the_drone_on_with_it() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    store.commit(new_job("j", "a/b", 1)).await.unwrap();
+    let mut seq = 0;
+    let mut output = |life: &str, n: u64| {
+        seq += 1;
+        let mut batch = applied("d", life, n);
+        batch.events = vec![event("j", seq, "x")];
+        batch
+    };
+    for (life, n, told) in [
+        ("first", 3, ("first", 3)),
+        ("first", 7, ("first", 7)),
+        ("first", 5, ("first", 7)),
+        ("second", 1, ("second", 1)),
+        ("first", 9, ("second", 1)),
+        ("second", 2, ("second", 2)),
+    ] {
+        store.commit(output(life, n)).await.unwrap();
+        let (life, n) = told;
+        assert_eq!(one_drone(&*store).await, (Some(life.to_owned()), n));
+    }
+    // Only the last 100 lives are kept: what comes of one that is gone makes it anew, and is not lost.
+    for life in 0..100 {
+        store.commit(applied("d", &format!("life {life}"), 1)).await.unwrap();
+    }
+    store.commit(output("second", 3)).await.unwrap();
+    store.forget(Timestamp(0)).await.unwrap();
+    store.commit(output("second", 4)).await.unwrap();
+    assert_eq!(one_drone(&*store).await, (Some("second".into()), 4));
+    let text = store.events(&job_id("j"), Seq(1), Seq(99), 1_000).await.unwrap();
+    assert_eq!(text.len(), 8, "every line is there once");
+}
+
 fn shown(restored: &Restored) -> String {
     format!("{restored:#?}")
 }

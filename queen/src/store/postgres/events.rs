@@ -70,12 +70,16 @@ impl Rows {
         rows.into_iter().try_for_each(|row| self.push(row))
     }
 
-    /// Writes all rows in one statement, and with them what was applied; it changes nothing unless the database is
-    /// `owner`'s. Answers whether it is.
+    /// Writes all rows in one statement, and with them what was applied of lives that are there; it changes nothing unless
+    /// the database is `owner`'s. Answers whether it is.
     async fn write(&self, sql: &mut PgConnection, owner: &str, applied: &[Applied]) -> Result<bool, StoreError> {
         // What there is none of is left out: an empty part costs as much as a row.
-        let all = !self.stream.is_empty() || !applied.is_empty();
-        let mut query = sqlx::query(if all { WITH_ALL } else { ADD })
+        let text = match (self.stream.is_empty(), applied.is_empty()) {
+            (false, _) => WITH_ALL,
+            (true, false) => WITH_LIVES,
+            (true, true) => ADD,
+        };
+        let mut query = sqlx::query(text)
             .bind(owner)
             .bind(&self.job)
             .bind(&self.first)
@@ -83,41 +87,50 @@ impl Rows {
             .bind(&self.bytes)
             .bind(&self.packed)
             .bind(&self.body);
-        if all {
+        if text != ADD {
             let lives = Lives::of(applied);
-            query = query.bind(&self.stream).bind(&self.packed_to);
             query = query.bind(lives.drone).bind(lives.incarnation).bind(lives.applied);
+        }
+        if text == WITH_ALL {
+            query = query.bind(&self.stream).bind(&self.packed_to);
         }
         let done = query.execute(sql).await?;
         Ok(done.rows_affected() == self.job.len() as u64)
     }
 }
 
+/// How far the messages of drones are applied, of lives that have their rows.
+macro_rules! moved {
+    () => {
+        ", lives AS (
+             UPDATE drone_lives AS old SET applied = greatest(old.applied, new.applied)
+             FROM unnest($8::text[], $9::text[], $10::bigint[]) AS new (drone, incarnation, applied)
+             WHERE old.drone = new.drone AND old.incarnation = new.incarnation AND EXISTS (SELECT 1 FROM ours))"
+    };
+}
+
 const ADD: &str = concat!("WITH ", ours!(), added!());
+const WITH_LIVES: &str = concat!("WITH ", ours!(), moved!(), added!());
 const WITH_ALL: &str = concat!(
     "WITH ",
     ours!(),
+    moved!(),
     ", packed AS (
-         UPDATE streams SET packed_to = new.packed_to FROM unnest($8::bigint[], $9::bigint[]) AS new (job, packed_to)
-         WHERE streams.job = new.job AND EXISTS (SELECT 1 FROM ours)),
-     known AS (
-         INSERT INTO drones (id) SELECT DISTINCT drone FROM unnest($10::text[]) AS new (drone)
-         WHERE EXISTS (SELECT 1 FROM ours) ON CONFLICT (id) DO NOTHING),
-     lives AS (
-         INSERT INTO drone_lives (drone, incarnation, applied)
-         SELECT drone, incarnation, n FROM unnest($10::text[], $11::text[], $12::bigint[])
-             WITH ORDINALITY AS new (drone, incarnation, n, place)
-         WHERE EXISTS (SELECT 1 FROM ours) ORDER BY place
-         ON CONFLICT (drone, incarnation) DO UPDATE SET applied = greatest(drone_lives.applied, excluded.applied))",
+         UPDATE streams SET packed_to = new.packed_to FROM unnest($11::bigint[], $12::bigint[]) AS new (job, packed_to)
+         WHERE streams.job = new.job AND EXISTS (SELECT 1 FROM ours))",
     added!()
 );
 
-/// Writes events by a single statement, if every stream is known and none must be read to be packed; false if not.
+/// Writes events by a single statement, if every stream and drone is known and nothing must be read to be packed; false if
+/// not.
 pub async fn at_once(writer: &Writer, session: &mut Session, batch: &Batch) -> Result<bool, StoreError> {
+    if !batch.applied.iter().all(|one| session.memory.has_life(one)) {
+        return Ok(false);
+    }
     let mut rows = Rows::default();
     let mut streams = Vec::new();
     for (id, events) in by_job(&batch.events) {
-        let Some(known) = session.streams.get(id) else {
+        let Some(known) = session.memory.streams.get(id) else {
             return Ok(false);
         };
         let mut stream = *known;
@@ -135,7 +148,7 @@ pub async fn at_once(writer: &Writer, session: &mut Session, batch: &Batch) -> R
     if !rows.write(&mut session.sql, writer.name(), &batch.applied).await? {
         return Err(writer.lost());
     }
-    session.streams.extend(streams);
+    session.memory.streams.extend(streams);
     Ok(true)
 }
 

@@ -10,18 +10,15 @@
 //! old one can happen any more: the server gives the lock away when that one is gone.
 
 use super::address::Address;
-use crate::store::{StoreError, stream::Stream};
-use shared::JobId;
+use crate::store::{StoreError, memory::Memory};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnection};
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How long to wait for a server that does not answer, and for another queen that is about to end.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one write may take before the connection counts as dead.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Streams that are remembered; with more at once they are read again.
-const STREAMS: usize = 10_000;
 /// Tells the locks of queens from those of others: "skep" in ASCII.
 const LOCK: i32 = 0x736b_6570;
 
@@ -37,8 +34,8 @@ pub struct Writer {
 pub struct Session {
     /// The connection.
     pub sql: PgConnection,
-    /// What is known of the streams of unfinished jobs, as of the last commit.
-    pub streams: HashMap<JobId, Stream>,
+    /// What is known of the rows.
+    pub memory: Memory,
 }
 
 /// The writer, ours until this is dropped. One that was not told how it went leaves no connection behind.
@@ -85,14 +82,14 @@ impl Writer {
         Ok(Turn { place, session })
     }
 
-    /// Does all of `work` in one transaction, or nothing of it; what is remembered of streams may not be so afterwards.
+    /// Does all of `work` in one transaction, or nothing of it; what is remembered of the rows may not be so afterwards.
     pub async fn transact<T>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let turn = self.turn().await?;
         turn.run(async |session| {
-            session.streams.clear();
+            session.memory.forget();
             let mut transaction = session.sql.begin().await?;
             self.fence(&mut transaction).await?;
             let done = work(&mut transaction).await?;
@@ -165,7 +162,7 @@ impl Writer {
             .unwrap_or_else(|_| Err(sqlx::Error::Io(timed_out("it does not answer")).into()))?;
         Ok(Session {
             sql,
-            streams: HashMap::new(),
+            memory: Memory::default(),
         })
     }
 
@@ -204,9 +201,7 @@ impl Turn<'_> {
         let done = done.unwrap_or_else(|_| Err(sqlx::Error::Io(timed_out("the write took too long")).into()));
         match &done {
             Ok(_) | Err(StoreError::Refused(_)) => {
-                if self.session.streams.len() > STREAMS {
-                    self.session.streams.clear();
-                }
+                self.session.memory.bound();
                 *self.place = Some(self.session);
             }
             Err(_) => {}

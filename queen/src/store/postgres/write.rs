@@ -8,12 +8,7 @@ use super::{
     events, history, jobs, retention,
     session::{Session, Writer},
 };
-use crate::store::{
-    Batch, StoreError,
-    rows::{ended, no_job},
-    seal::Sealer,
-    stream::Stream,
-};
+use crate::store::{Batch, StoreError, rows::no_job, seal::Sealer, stream::Stream};
 use scheduler::Record;
 use shared::{JobId, Project};
 use sqlx::{Connection, postgres::PgConnection};
@@ -38,7 +33,7 @@ async fn transact(writer: &Writer, sealer: &Sealer, session: &mut Session, batch
         sql: &mut transaction,
         owner: writer.name(),
         sealer,
-        known: &session.streams,
+        known: &session.memory.streams,
         streams: HashMap::new(),
         projects: HashMap::new(),
     };
@@ -46,10 +41,7 @@ async fn transact(writer: &Writer, sealer: &Sealer, session: &mut Session, batch
         Ok(()) => {
             let Write { streams, .. } = write;
             transaction.commit().await?;
-            session.streams.extend(streams);
-            for id in ended(&batch.records).into_keys() {
-                session.streams.remove(id);
-            }
+            session.memory.keep(streams, &batch.records, &batch.applied);
             Ok(())
         }
         Err(error) => {

@@ -1,7 +1,6 @@
 //! Event streams: appending in commits, reading in windows. The form of the text is `chunk`'s, that of the rows `stream`'s.
 
 use super::{
-    jobs::{APPLIED, KNOWN},
     session::Session,
     value::{get, get_uint, int},
     write::Write,
@@ -20,9 +19,19 @@ use sqlx::{
     query::Query,
     sqlite::{SqliteArguments, SqliteConnection, SqlitePool},
 };
-use std::sync::LazyLock;
 
-const ADD: &str = "INSERT INTO events (job, first, last, bytes, packed, body) VALUES (?, ?, ?, ?, ?, ?)";
+macro_rules! add {
+    () => {
+        "INSERT INTO events (job, first, last, bytes, packed, body) VALUES (?, ?, ?, ?, ?, ?)"
+    };
+}
+
+const ADD: &str = add!();
+const ADD_AND_MOVE: &str = concat!(
+    "BEGIN IMMEDIATE; ",
+    add!(),
+    "; UPDATE drone_lives SET applied = max(applied, ?) WHERE drone = ? AND incarnation = ?; COMMIT"
+);
 
 /// Appends events; a number that does not follow on the last one refuses the batch.
 pub async fn append(write: &mut Write<'_>, events: &[Event]) -> Result<(), StoreError> {
@@ -50,10 +59,11 @@ pub async fn at_once(session: &mut Session, batch: &Batch) -> Result<bool, Store
     let (Some(id), [] | [_]) = (batch.events.first().map(|event| &event.job), &batch.applied[..]) else {
         return Ok(false);
     };
-    let Some(known) = session.streams.get(id) else {
+    let Some(known) = session.memory.streams.get(id) else {
         return Ok(false);
     };
-    if batch.events.iter().any(|event| event.job != *id) {
+    let known_life = batch.applied.iter().all(|one| session.memory.has_life(one));
+    if !known_life || batch.events.iter().any(|event| event.job != *id) {
         return Ok(false);
     }
     let mut stream = *known;
@@ -67,18 +77,15 @@ pub async fn at_once(session: &mut Session, batch: &Batch) -> Result<bool, Store
     match batch.applied.first() {
         None => bind(sqlx::query(ADD), row)?.execute(sql).await?,
         Some(Applied { drone, incarnation, n }) => {
-            static ALL: LazyLock<String> =
-                LazyLock::new(|| format!("BEGIN IMMEDIATE; {ADD}; {KNOWN}; {APPLIED}; COMMIT"));
-            bind(sqlx::query(ALL.as_str()), row)?
-                .bind(drone.as_str())
+            bind(sqlx::query(ADD_AND_MOVE), row)?
+                .bind(i64::try_from(*n).unwrap_or(i64::MAX))
                 .bind(drone.as_str())
                 .bind(incarnation.as_str())
-                .bind(i64::try_from(*n).unwrap_or(i64::MAX))
                 .execute(sql)
                 .await?
         }
     };
-    session.streams.insert(id.clone(), stream);
+    session.memory.streams.insert(id.clone(), stream);
     Ok(true)
 }
 

@@ -13,13 +13,6 @@ use crate::store::{
 };
 use scheduler::{FileRow, JobRow, LeaseRow, Record};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
-
-/// Makes a drone known.
-pub const KNOWN: &str = "INSERT INTO drones (id) VALUES (?) ON CONFLICT (id) DO NOTHING";
-/// Notes the last number applied of a drone's life.
-pub const APPLIED: &str = "INSERT INTO drone_lives (drone, incarnation, applied) VALUES (?, ?, ?)
-    ON CONFLICT (drone, incarnation) DO UPDATE SET applied = max(applied, excluded.applied)";
 
 /// Writes jobs that are new, each with its row from the same batch.
 pub async fn submit(write: &mut Write<'_>, batch: &Batch) -> Result<(), StoreError> {
@@ -215,15 +208,18 @@ fn lease(job: i64, row: &LeaseRow) -> Result<Value, StoreError> {
 /// Writes how far each drone's messages are applied. A life never seen before becomes the drone's last one; what comes
 /// late for an earlier life only moves that one on.
 pub async fn applied(write: &mut Write<'_>, applied: &[Applied]) -> Result<(), StoreError> {
-    static ALL: LazyLock<String> = LazyLock::new(|| format!("{KNOWN}; {APPLIED}"));
     for Applied { drone, incarnation, n } in applied {
-        sqlx::query(ALL.as_str())
-            .bind(drone.as_str())
-            .bind(drone.as_str())
-            .bind(incarnation.as_str())
-            .bind(i64::try_from(*n).unwrap_or(i64::MAX))
-            .execute(&mut *write.sql)
-            .await?;
+        sqlx::query(
+            "INSERT INTO drones (id) VALUES (?) ON CONFLICT (id) DO NOTHING;
+             INSERT INTO drone_lives (drone, incarnation, applied) VALUES (?, ?, ?)
+             ON CONFLICT (drone, incarnation) DO UPDATE SET applied = max(applied, excluded.applied)",
+        )
+        .bind(drone.as_str())
+        .bind(drone.as_str())
+        .bind(incarnation.as_str())
+        .bind(i64::try_from(*n).unwrap_or(i64::MAX))
+        .execute(&mut *write.sql)
+        .await?;
     }
     Ok(())
 }

@@ -7,20 +7,16 @@
 //! the connection along: it is closed, and only then does the next write begin, on a new one.
 
 use super::place::Place;
-use crate::store::{StoreError, stream::Stream};
-use shared::JobId;
+use crate::store::{StoreError, memory::Memory};
 use sqlx::{
     ConnectOptions, Connection,
     sqlite::{SqliteConnectOptions, SqliteConnection},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, OwnedMutexGuard},
 };
-
-/// Streams that are remembered; with more at once they are read again.
-const STREAMS: usize = 10_000;
 
 /// The writing side of an open database.
 #[derive(Debug)]
@@ -35,8 +31,8 @@ pub struct Writer {
 pub struct Session {
     /// The connection.
     pub sql: SqliteConnection,
-    /// What is known of the streams of unfinished jobs, as of the last commit.
-    pub streams: HashMap<JobId, Stream>,
+    /// What is known of the rows.
+    pub memory: Memory,
 }
 
 impl Writer {
@@ -67,20 +63,21 @@ impl Writer {
             Err(error @ StoreError::Database(_)) => return Err(error),
             done => done.and_then(|answer| self.place.check().map(|()| answer)),
         };
-        if done.is_err() || session.streams.len() > STREAMS {
-            session.streams.clear();
+        match done {
+            Ok(_) => session.memory.bound(),
+            Err(_) => session.memory.forget(),
         }
         turn.end();
         done
     }
 
-    /// Does all of `work` in one transaction, or nothing of it; what is remembered of streams may not be so afterwards.
+    /// Does all of `work` in one transaction, or nothing of it; what is remembered of the rows may not be so afterwards.
     pub async fn transact<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.run(async |session| {
-            session.streams.clear();
+            session.memory.forget();
             let mut transaction = session.sql.begin_with("BEGIN IMMEDIATE").await?;
             let done = work(&mut transaction).await?;
             transaction.commit().await?;
@@ -125,6 +122,6 @@ impl Drop for Turn {
 fn session(sql: SqliteConnection) -> Session {
     Session {
         sql,
-        streams: HashMap::new(),
+        memory: Memory::default(),
     }
 }

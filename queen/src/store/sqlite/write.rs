@@ -7,12 +7,7 @@ use super::{
     events, history, jobs, retention,
     session::{Session, Writer},
 };
-use crate::store::{
-    Batch, StoreError,
-    rows::{ended, no_job},
-    seal::Sealer,
-    stream::Stream,
-};
+use crate::store::{Batch, StoreError, rows::no_job, seal::Sealer, stream::Stream};
 use shared::{JobId, Project};
 use sqlx::{Connection, sqlite::SqliteConnection};
 use std::collections::HashMap;
@@ -34,7 +29,7 @@ async fn transact(session: &mut Session, sealer: &Sealer, batch: &Batch) -> Resu
     let mut write = Write {
         sql: &mut transaction,
         sealer,
-        known: &session.streams,
+        known: &session.memory.streams,
         streams: HashMap::new(),
         projects: HashMap::new(),
     };
@@ -42,10 +37,7 @@ async fn transact(session: &mut Session, sealer: &Sealer, batch: &Batch) -> Resu
         Ok(()) => {
             let Write { streams, .. } = write;
             transaction.commit().await?;
-            session.streams.extend(streams);
-            for id in ended(&batch.records).into_keys() {
-                session.streams.remove(id);
-            }
+            session.memory.keep(streams, &batch.records, &batch.applied);
             Ok(())
         }
         Err(error) => {
