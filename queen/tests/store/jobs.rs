@@ -258,7 +258,7 @@ async fn output_moves_the_drone_on_with_it() {
     }
     // Only the last 100 lives are kept: what comes of one that is gone makes it anew, and is not lost.
     for life in 0..100 {
-        store.commit(applied("d", &format!("life {life}"), 1)).await.unwrap();
+        store.commit(applied("d", &format!("life-{life}"), 1)).await.unwrap();
     }
     store.commit(output("second", 3)).await.unwrap();
     store.forget(Timestamp(0)).await.unwrap();
