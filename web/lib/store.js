@@ -105,6 +105,10 @@ const EVENTS = {
     for (const path of paths) fileOf(state, path);
     if (plan) state.plan = plan;
   },
+  'job:quarantine': (state, [paths]) => {
+    for (const path of paths) fileOf(state, path).quarantined = true;
+    state.filesVersion += 1;
+  },
   // The parts of a file stand in its place.
   'job:split': (state, [path, parts]) => {
     const files = [...state.files.values()];
@@ -119,7 +123,7 @@ const EVENTS = {
       if (file !== whole) state.files.set(file.path, file);
       else for (const part of parts) if (!files.some((other) => other.path === part)) fileOf(state, part);
     }
-    for (const part of parts) fileOf(state, part);
+    for (const part of parts) fileOf(state, part).quarantined = whole?.quarantined ?? false;
     state.filesVersion += 1;
   },
   'job:file:start': (state, [num, path, worker, attempt, drone], received) => {
@@ -213,6 +217,7 @@ const EVENTS = {
 export function filesOf(state, files) {
   for (const { path, num, attempt, drone, outcome, ...rest } of files) {
     const file = fileOf(state, path);
+    file.quarantined = rest.quarantined ?? false;
     if (rest.state !== 'done') continue;
     const result = { outcome, ...rest };
     move(state, file, { state: 'done', num, attempt, drone, outcome, result, cases: rest.cases ?? {}, failures: rest.failures ?? [] });
@@ -236,6 +241,8 @@ function newFile(path) {
     casesOf: null,
     failures: [],
     failedBefore: false,
+    /** Under the project's quarantine when the job listed it. */
+    quarantined: false,
     failedOn: new Set(),
   };
 }

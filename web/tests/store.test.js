@@ -69,6 +69,19 @@ describe('a job', () => {
     assert.equal(state.tally.total, 4);
   });
 
+  it('knows which files are under quarantine, their parts too', () => {
+    const list = [
+      ['job:files', ['a', 'long'], null, { runner: 'pytest' }],
+      ['job:quarantine', ['long']],
+      ['job:split', 'long', ['long#1of2', 'long#2of2']],
+    ];
+    const marked = (state) => [...state.files.values()].filter((file) => file.quarantined).map((file) => file.path);
+    assert.deepEqual(marked(play(stream(...list))), ['long#1of2', 'long#2of2']);
+    const state = emptyJob();
+    filesOf(state, [{ path: 'a', state: 'done', outcome: 'passed', num: 1, attempt: 1, quarantined: true }]);
+    assert.deepEqual(marked(state), ['a'], 'also of a job whose events are gone');
+  });
+
   it('takes an event once, however often it is told', () => {
     const once = play(WHOLE);
     const twice = play([...WHOLE.slice(0, 9), ...WHOLE]);

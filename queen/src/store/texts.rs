@@ -18,7 +18,7 @@ const WALK: u32 = 500;
 /// As many again, if they are likely to fill the page, or the index has nothing to say.
 const LONG_WALK: u32 = 1_500;
 /// Candidates that are looked at for one page, about.
-const LOOKS: u32 = 1_000;
+const LOOKS: u32 = 700;
 /// The fewest jobs that are looked at together.
 const PART: usize = 100;
 /// Keys that are searched for candidates for one page, about.

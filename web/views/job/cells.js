@@ -19,7 +19,9 @@ export function Cells({ ctx, id, job }) {
       weight: file.result ? Math.sqrt(file.result.duration / longest) : 1,
       get title() {
         const took = file.result && duration(file.result.duration);
-        return [file.path, stateOf(file), took, file.drone && `on ${ctx.droneName(file.drone)}`].filter(Boolean).join(' · ');
+        return [file.path, stateOf(file), took, file.drone && `on ${ctx.droneName(file.drone)}`, file.quarantined && 'under quarantine']
+          .filter(Boolean)
+          .join(' · ');
       },
       href: file.num == null ? null : logOf(id, file),
     }));

@@ -107,7 +107,7 @@ function File({ ctx, id, project, file, cases, stderr, past, rerun }) {
     one,
   ) => html`<span class="faint num">the file took ${duration(file.result.duration)}${file.drone && ` on ${name(file.drone)}`}${
     on.length > 0 && `, failed also on ${on.join(', ')}`
-  }${file.attempt > 1 && `, try ${file.attempt}`} · <a href=${logOf(id, file)}>log</a> · <a
+  }${file.attempt > 1 && `, try ${file.attempt}`}${file.quarantined && ', under quarantine'} · <a href=${logOf(id, file)}>log</a> · <a
     href=${address(projectPath(project), { file: file.path })}>history</a><${Before} past=${past} path=${file.path} name=${one?.name} />${
       rerun &&
       html` <${Action} kind="quiet" title=${`Run ${file.path} again`} run=${() => rerun({ only: [file.path] })}>Rerun this file<//>`

@@ -16,6 +16,8 @@ const ORDERS = {
   took: ['Took', (a, b) => (b.result?.duration ?? -1) - (a.result?.duration ?? -1)],
 };
 
+/** What it comes to that a file is under quarantine. */
+const QUARANTINED = 'A failure of it is tried again in this job; one in each try counts as any other';
 const casesOf = (file) => sumOf(file.result?.cases) || sumOf(file.cases);
 
 export function Files({ ctx, id, job, now, place, go }) {
@@ -59,7 +61,7 @@ export function Files({ ctx, id, job, now, place, go }) {
             ? file.path
             : html`<a href=${logOf(id, file)}>${file.path}
           </a>`
-        }</td><td><${State} of=${stateOf(file)} /></td>
+        }${file.quarantined && html` <span class="faint" title=${QUARANTINED}>under quarantine</span>`}</td><td><${State} of=${stateOf(file)} /></td>
           <td class="right num">${casesOf(file) || ''}</td><td class="right num">${
             file.result ? duration(file.result.duration) : file.state === 'running' ? duration(Math.max(0, now - file.since)) : ''
           }</td><td>${file.drone ? ctx.droneName(file.drone) : ''}</td></tr>`,
