@@ -30,6 +30,8 @@ pub(super) struct Lines {
     found: Found,
     /// Where a case is in `found`.
     index: HashMap<String, usize>,
+    /// The case that has begun and whose outcome is still to come (minitest).
+    begun: Option<String>,
     /// The case whose text the next lines are.
     current: Option<String>,
     /// Text of cases whose outcome is not known yet.
@@ -48,6 +50,7 @@ impl Lines {
             dialect,
             found: Found::default(),
             index: HashMap::new(),
+            begun: None,
             current: None,
             texts: HashMap::new(),
             kept: 0,
@@ -225,22 +228,25 @@ impl Lines {
     }
 
     fn minitest(&mut self, line: &str) {
-        // `TestX#test_y = 0.01 s = F`
-        let parts: Vec<_> = line.rsplitn(3, " = ").collect();
-        if let [mark, time, name] = parts[..]
-            && let Some(seconds) = time.strip_suffix(" s").and_then(|time| time.parse::<f64>().ok())
-        {
-            let outcome = match mark.trim() {
-                "." => CaseOutcome::Passed,
-                "F" => CaseOutcome::Failed,
-                "E" => CaseOutcome::Errored,
-                "S" => CaseOutcome::Skipped,
-                _ => return,
-            };
-            if let Some(case) = self.add(name, outcome) {
+        // `TestX#test_y = 0.01 s = F`; between name and time comes whatever the test writes, lines and all.
+        let name = line
+            .split_once(" = ")
+            .map(|(name, _)| name)
+            .filter(|name| name.contains('#'));
+        if let Some((before, seconds, outcome)) = minitest_end(line) {
+            let whole = before.strip_suffix(" = ").filter(|name| name.contains('#'));
+            let begun = self.begun.take();
+            if let Some(name) = whole.or(name).map(str::to_owned).or(begun)
+                && let Some(case) = self.add(&name, outcome)
+            {
                 case.duration = Some(seconds * 1000.0);
             }
-        } else if line.contains(" runs, ") && line.contains(" assertions, ") {
+            return;
+        }
+        if self.begun.is_none() {
+            self.begun = name.map(str::to_owned);
+        }
+        if line.contains(" runs, ") && line.contains(" assertions, ") {
             self.current = None;
             self.counted |= line.starts_with("0 runs");
         } else if line.trim_end().ends_with([':']) && line.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
@@ -252,6 +258,20 @@ impl Lines {
             self.keep(line);
         }
     }
+}
+
+/// What stands before the time of `… 0.01 s = F`, the time in seconds, and how the test ended.
+fn minitest_end(line: &str) -> Option<(&str, f64, CaseOutcome)> {
+    let (rest, mark) = line.trim_end().rsplit_once(" s = ")?;
+    let outcome = match mark {
+        "." => CaseOutcome::Passed,
+        "F" => CaseOutcome::Failed,
+        "E" => CaseOutcome::Errored,
+        "S" => CaseOutcome::Skipped,
+        _ => return None,
+    };
+    let before = rest.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    Some((before, rest[before.len()..].parse().ok()?, outcome))
 }
 
 /// The test of `TestX#test_y [file:3]:` or `TestX#test_y:`, which may have spaces in its name.

@@ -141,6 +141,19 @@ fn minitest() {
             .contains("Expected: 1\n  Actual: 2")
     );
     assert!(found.cases[3].message.as_deref().unwrap().contains("RuntimeError: no"));
+    let with_output = "TestA#test_a = to the end of its line\n0.25 s = F\nTestA#test_b = no end of line 0.00 s = .\nTestA#test_c = one\n\
+        item #1 = 2\nno test: 0.00 s = ?\n two 0.00 s = E\n 0.00 s = .\nx - 0.00 s = .\nTestA#a = b = 0.00 s = S\n";
+    let found = read(Dialect::Minitest, Stream::Stdout, with_output);
+    assert_eq!(
+        outcomes(&found),
+        [
+            ("TestA#test_a", Failed),
+            ("TestA#test_b", Passed),
+            ("TestA#test_c", Errored),
+            ("TestA#a = b", Skipped),
+        ]
+    );
+    assert_eq!(found.cases[0].duration, Some(250.0));
     assert!(
         read(
             Dialect::Minitest,

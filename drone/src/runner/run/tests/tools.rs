@@ -205,7 +205,7 @@ async fn minitest() {
         files: &[
             (
                 "test/a_test.rb",
-                "require 'minitest/autorun'\nclass TestA < Minitest::Test\n  def test_good; assert true; end\n  \
+                "require 'minitest/autorun'\nclass TestA < Minitest::Test\n  def test_good; puts 'of its own'; assert true; end\n  \
                  def test_bad; assert_equal 1, 2, 'größer'; end\n  def test_skip; skip 'later'; end\n  \
                  def test_error; raise 'boom'; end\nend\ndescribe 'spec ü' do\n  it('does (x)') { _(1).must_equal 2 }\nend\n",
             ),
