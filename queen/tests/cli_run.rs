@@ -383,8 +383,38 @@ async fn a_second_ctrl_c_does_not_wait_for_the_job() {
 async fn two_runs_of_one_folder_at_once_both_work() {
     let suite = Suite::new().test("tests/a.sh", "true");
     let (one, two) = tokio::join!(suite.queen(&["run"]), suite.queen(&["run"]));
-    one.expect(0);
-    two.expect(0);
+    let (one, two) = (one.expect(0), two.expect(0));
+    // Usually they meet; one that comes late has the history for itself.
+    let met = |run: &Ended| run.stderr.contains("warning: another run of this folder is under way");
+    let kept = |run: &Ended| run.stdout.contains("queen logs ");
+    for run in [&one, &two] {
+        assert_ne!(met(run), kept(run), "{run:?}");
+    }
+    assert!(suite.leftovers().is_empty(), "{:?}", suite.leftovers());
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_used_is_told_and_left_alone() {
+    let suite = Suite::new().test("tests/a.sh", "true");
+    suite.queen(&["run"]).await.expect(0);
+    let runs = suite.beside("data").join("skep/run");
+    let history = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let database = history.join("skep.db");
+    for wal in ["skep.db-wal", "skep.db-shm"] {
+        let _ = fs::remove_file(history.join(wal));
+    }
+    fs::write(&database, "no database at all, but a text of some length").unwrap();
+    let ended = suite.queen(&["run"]).await.expect(0);
+    let told = format!("move {} away to begin anew", history.display());
+    assert!(
+        ended
+            .stderr
+            .contains("what earlier runs of this folder have left cannot be used")
+            && ended.stderr.contains(&told),
+        "{}",
+        ended.stderr
+    );
+    assert!(fs::read(&database).unwrap().starts_with(b"no database"));
     assert!(suite.leftovers().is_empty(), "{:?}", suite.leftovers());
 }
 

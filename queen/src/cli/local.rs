@@ -46,6 +46,22 @@ fn data_of(dir: &Path) -> Option<PathBuf> {
     Some(data_home()?.join("run").join(name))
 }
 
+/// What to tell of a history that cannot be used now, if a run can do without; it learns nothing then and keeps no log.
+fn no_history(data: &Path, error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::InUse(_) => Some(
+            "warning: another run of this folder is under way: this one knows no durations of earlier runs and leaves no log"
+                .to_owned(),
+        ),
+        StoreError::File { .. } | StoreError::Database(_) => Some(format!(
+            "warning: what earlier runs of this folder have left cannot be used: {error}; this run leaves no log; move {} away to \
+             begin anew",
+            data.display()
+        )),
+        _ => None,
+    }
+}
+
 fn no_room(error: impl std::fmt::Display) -> Failure {
     Failure::new(
         exit::LOST,
@@ -71,20 +87,21 @@ fn drone_config(url: &str, data: PathBuf, capacity: Option<u32>, labels: &[Strin
 impl Local {
     /// Starts a queen for runs of `dir` (canonical) on a free port of this machine.
     pub async fn start(dir: &Path) -> Result<Self, Failure> {
-        let fleeting = || TempDir::with_prefix("skep-run-").map_err(no_room);
-        let (app, data, fleeting) = match data_of(dir) {
+        let kept = match data_of(dir) {
             Some(data) => match App::start(Config::local(data.clone())).await {
-                Ok(app) => (app, data, None),
-                // Another run of this folder, or a place where nothing can be written: this run leaves no history.
-                Err(AppError::Store(StoreError::InUse(_) | StoreError::File { .. } | StoreError::Database(_))) => {
-                    let temp = fleeting()?;
-                    let app = App::start(Config::local(temp.path().to_owned())).await;
-                    (app.map_err(broken)?, temp.path().to_owned(), Some(temp))
+                Ok(app) => Some((app, data)),
+                Err(AppError::Store(error)) => {
+                    complain(&no_history(&data, &error).ok_or_else(|| broken(error.into()))?);
+                    None
                 }
                 Err(error) => return Err(broken(error)),
             },
+            None => None,
+        };
+        let (app, data, fleeting) = match kept {
+            Some((app, data)) => (app, data, None),
             None => {
-                let temp = fleeting()?;
+                let temp = TempDir::with_prefix("skep-run-").map_err(no_room)?;
                 let app = App::start(Config::local(temp.path().to_owned())).await;
                 (app.map_err(broken)?, temp.path().to_owned(), Some(temp))
             }
