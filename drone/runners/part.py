@@ -1,7 +1,7 @@
 """Runs a part of a file only: a plugin of pytest, where each file has a command of its own.
 
 `SKEP_PART` says which: `groups` of cases, or, with `rest`, all but these. A group is a class with all that is in it, or a
-function with all its parameters, as `pytest.py` has them too. The drone writes it as `skep_part.py`.
+function or method with all its parameters, as `pytest.py` has them too. The drone writes it as `skep_part.py`.
 """
 
 import json
@@ -24,8 +24,9 @@ else:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     named = set(PART["groups"])
-    items[:] = [item for item in items if (group(item.nodeid) in named) != PART["rest"]]
+    items[:] = [item for item in items if (not named.isdisjoint(groups_of(item.nodeid))) != PART["rest"]]
 
 
-def group(nodeid):
-    return nodeid.partition("::")[2].split("::")[0].split("[")[0]
+def groups_of(nodeid):
+    function = nodeid.partition("::")[2].split("[")[0]
+    return function.split("::")[0], function

@@ -16,6 +16,7 @@ import os
 import pathlib
 import sys
 import tempfile
+from time import perf_counter
 
 import _pytest.main
 import _pytest.python
@@ -331,7 +332,7 @@ def run(config, session, work):
         session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]
     if part is not None:
         named = set(part["groups"])
-        session.items = [item for item in session.items if (group(item.nodeid) in named) != part["rest"]]
+        session.items = [item for item in session.items if (not named.isdisjoint(groups_of(item.nodeid))) != part["rest"]]
     groups = Groups() if work.get("groups") else None
     if groups is not None:
         config.pluginmanager.register(groups)
@@ -341,7 +342,7 @@ def run(config, session, work):
         if groups is not None:
             config.pluginmanager.unregister(groups)
     if groups is not None and groups.are_apart:
-        State.worker.groups(groups.took)
+        State.worker.groups(groups.told())
     if session.testsfailed:
         return ExitCode.TESTS_FAILED
     if session.testscollected == 0:
@@ -350,20 +351,38 @@ def run(config, session, work):
 
 
 class Groups:
-    """Learns what a file can be split into: classes and functions, unless something is set up once for several of them."""
+    """Learns what a file can be split into: test functions and methods, unless something is set up once for several."""
 
     def __init__(self):
         self.took = {}
+        self.classes = set()
         self.are_apart = True
+        self.began = 0.0
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef):
+    def pytest_fixture_setup(self, fixturedef, request):
         if fixturedef.scope in ("module", "package"):
             self.are_apart = False
+        elif fixturedef.scope == "class":
+            self.classes.add(groups_of(request.node.nodeid)[0])
 
-    def pytest_runtest_logreport(self, report):
-        own = group(report.nodeid)
-        self.took[own] = self.took.get(own, 0.0) + report.duration
+    # From end to end: of many short cases, what is around each takes longer than the case.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid):
+        self.began = perf_counter()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid):
+        own = groups_of(nodeid)[1]
+        self.took[own] = self.took.get(own, 0.0) + perf_counter() - self.began
+
+    def told(self):
+        groups = {}
+        for name, took in self.took.items():
+            outer = name.split("::")[0]
+            name = outer if outer in self.classes else name
+            groups[name] = groups.get(name, 0.0) + took
+        return groups
 
 
 def guarded(config, session, work):
@@ -459,9 +478,10 @@ def name(nodeid):
     return inner or (path[:-3] if path.endswith(".py") else path).replace("/", ".")
 
 
-def group(nodeid):
-    """What of its file a case can only be run together with: its class, its function with all parameters."""
-    return nodeid.partition("::")[2].split("::")[0].split("[")[0]
+def groups_of(nodeid):
+    """What of its file a case may have to be run together with: its outermost class, and its function with all parameters."""
+    function = nodeid.partition("::")[2].split("[")[0]
+    return function.split("::")[0], function
 
 
 def word(report):

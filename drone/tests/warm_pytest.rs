@@ -643,6 +643,12 @@ class TestB:
     class TestInner:
         def test_two(self): pass
 
+class TestD:
+    @pytest.mark.parametrize("x", ["y::z", 2])
+    def test_one(self, x): pass
+    class TestInner:
+        def test_two(self): pass
+
 def test_ab(): pass
 def test_c(): pass
 "#;
@@ -669,16 +675,32 @@ async fn parts_of_a_file_have_each_of_its_cases_once_whoever_runs_them() {
         let whole = suite.run(warm, "tests/test_parts.py", None).await;
         let groups: Vec<_> = whole.result.groups.iter().map(|group| group.name.as_str()).collect();
         match warm {
-            Some(_) => assert_eq!(groups, ["test_a", "TestB", "test_ab", "test_c"]),
+            Some(_) => assert_eq!(
+                groups,
+                [
+                    "test_a",
+                    "TestB",
+                    "TestD::test_one",
+                    "TestD::TestInner::test_two",
+                    "test_ab",
+                    "test_c"
+                ]
+            ),
             None => assert!(groups.is_empty(), "a command does not know"),
         }
         assert!(whole.result.groups.iter().all(|group| group.duration >= 0.0));
         // One that is there no longer is no error; what nobody names is in the last one.
         let first = part_of(&suite, warm, &["gone", "test_a"], false).await;
         let second = part_of(&suite, warm, &["TestB"], false).await;
-        let rest = part_of(&suite, warm, &["gone", "test_a", "TestB"], true).await;
-        assert_eq!((first.len(), second.len(), rest.len()), (3, 2, 2));
-        assert_eq!([first, second, rest].concat(), cases(&whole));
+        let third = part_of(&suite, warm, &["TestD::test_one"], false).await;
+        let rest = part_of(&suite, warm, &["gone", "test_a", "TestB", "TestD::test_one"], true).await;
+        assert_eq!((first.len(), second.len(), third.len(), rest.len()), (3, 2, 2, 3));
+        assert_eq!([first, second, third, rest].concat(), cases(&whole));
+        assert_eq!(
+            part_of(&suite, warm, &["TestD"], false).await.len(),
+            3,
+            "the whole class"
+        );
         assert_eq!(part_of(&suite, warm, &["gone"], false).await, []);
         if let Some(warm) = warm {
             warm.stop().await;
@@ -699,6 +721,9 @@ async fn a_file_that_sets_something_up_once_for_all_cannot_be_split() {
         fixture("module").replace("(once)", "()")
     );
     let style = "import unittest\ndef setUpModule(): pass\nclass A(unittest.TestCase):\n    def test_a(self): pass\nclass B(A): pass\n";
+    let methods = "class TestA:\n    def test_a(self): pass\n    def test_b(self): pass\n";
+    let set_up =
+        "class TestA:\n    def setup_class(cls): pass\n    def test_a(self): pass\n    def test_b(self): pass\n";
     let class = "import unittest\nclass A(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls): pass\n    def test_a(self): pass\nclass B(A): pass\n";
     let suite = Suite::copy(
         "",
@@ -711,6 +736,8 @@ async fn a_file_that_sets_something_up_once_for_all_cannot_be_split() {
             ("tests/test_late.py", &late),
             ("tests/test_style.py", style),
             ("tests/test_style_class.py", class),
+            ("tests/test_methods.py", methods),
+            ("tests/test_set_up.py", set_up),
         ],
     );
     let warm = suite.warm(Isolation::Fork);
@@ -723,6 +750,8 @@ async fn a_file_that_sets_something_up_once_for_all_cannot_be_split() {
         ("late", 0),
         ("style", 0),
         ("style_class", 2),
+        ("methods", 2),
+        ("set_up", 1),
     ] {
         let report = suite.run(Some(&warm), &format!("tests/test_{name}.py"), None).await;
         assert_eq!(report.result.outcome, FileOutcome::Passed, "{name}");

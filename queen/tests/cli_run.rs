@@ -156,7 +156,7 @@ const GROUPS: &str = "import os, time, pytest
 def test_a(x): time.sleep(0.4)
 class TestB:
     def test_b(self): time.sleep(0.8)
-def test_c(): time.sleep(0.8)
+    def test_c(self): time.sleep(0.8)
 def test_d():
     time.sleep(0.8)
     assert not os.path.exists('bad')

@@ -187,7 +187,9 @@ fn milliseconds(group: &Group) -> f64 {
 fn divide(groups: &[Group], count: usize) -> Option<Vec<Vec<usize>>> {
     let names: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     let count = count.min(groups.len());
-    if count < 2 || names.len() < groups.len() {
+    // Of a class and of a method of it, both would have the method.
+    let within = |name: &str| name.match_indices("::").any(|(end, _)| names.contains(&name[..end]));
+    if count < 2 || names.len() < groups.len() || names.iter().any(|name| within(name)) {
         return None;
     }
     let mut parts: Vec<(f64, Vec<usize>)> = vec![(0.0, Vec::new()); count];
@@ -284,6 +286,11 @@ mod tests {
             divide(&groups(&[("a", 1.0), ("a", 1.0)]), 2).is_none(),
             "one name twice"
         );
+        assert!(
+            divide(&groups(&[("A", 1.0), ("A::b", 1.0)]), 2).is_none(),
+            "a method with its class and without"
+        );
+        assert!(divide(&groups(&[("A::a", 1.0), ("A::b", 1.0)]), 2).is_some());
         assert!(
             divide(&groups(&[("a", 95.0), ("b", 5.0)]), 2).is_none(),
             "one is nearly all"
