@@ -1,6 +1,6 @@
 //! What the one connection that writes remembers of the rows, as of the last commit, so that a little output need not ask.
 
-use super::{Applied, stream::Stream};
+use super::{Applied, rows::ended, stream::Stream};
 use scheduler::Record;
 use shared::{DroneId, Incarnation, JobId};
 use std::collections::HashMap;
@@ -25,15 +25,14 @@ impl Memory {
     /// Takes in what a commit has written.
     pub fn keep(&mut self, streams: HashMap<JobId, Stream>, records: &[Record], applied: &[Applied]) {
         self.streams.extend(streams);
-        for id in super::rows::ended(records).into_keys() {
+        for id in ended(records).into_keys() {
             self.streams.remove(id);
         }
-        let lives = applied
-            .iter()
-            .filter(|one| self.lives.get(&one.drone) != Some(&one.incarnation))
-            .map(|one| (one.drone.clone(), one.incarnation.clone()))
-            .collect::<Vec<_>>();
-        self.lives.extend(lives);
+        for one in applied {
+            if !self.has_life(one) {
+                self.lives.insert(one.drone.clone(), one.incarnation.clone());
+            }
+        }
     }
 
     /// Forgets everything when it has become too much.
