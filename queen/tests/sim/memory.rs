@@ -22,6 +22,8 @@ use std::{
 
 /// The most jobs that one page looks at for a text.
 const LOOKS: usize = 1_000;
+/// Lives of a drone that are kept.
+const LIVES: usize = 100;
 
 /// What becomes of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -854,7 +856,12 @@ impl Store for MemoryStore {
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let learned = &mut self.lock().state.learned;
+        let state = &mut self.lock().state;
+        for drone in state.drones.values_mut() {
+            let old = drone.lives.len().saturating_sub(LIVES);
+            drone.lives.drain(..old);
+        }
+        let learned = &mut state.learned;
         let known = learned.len();
         learned.retain(|_, (_, last)| *last >= before);
         Ok((known - learned.len()) as u64)
