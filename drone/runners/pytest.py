@@ -6,12 +6,9 @@ with them every conftest; each child collects and runs its file in the one confi
 writes it as `skep_pytest.py`; read `drone/src/runner/warm.rs` for its other end.
 """
 
-import _imp
 import contextlib
-import hashlib
 import io
 import json
-import marshal
 import os
 import pathlib
 import sys
@@ -21,6 +18,7 @@ from time import perf_counter
 import _pytest.main
 import _pytest.python
 import pytest
+import skep_bytecode
 import skep_worker
 from _pytest.assertion import rewrite
 from _pytest.config import ExitCode, UsageError
@@ -28,7 +26,7 @@ from _pytest.main import wrap_session
 from _pytest.pathlib import fnmatch_ex
 
 # How to serve: `socket`; `collect`: the whole suite's files are imported first; `process`: no template, this process runs its one file;
-# `keep`: a child runs file after file. `bytecode`: a folder for what pytest makes of source. `path`: what PYTHONPATH was before it led here.
+# `keep`: a child runs file after file. `bytecode`: `plugin.py`'s. `path`: what PYTHONPATH was before it led here.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 if SPEC.get("path") is None:
@@ -46,8 +44,7 @@ def test_primer(one, x, capsys):
     with pytest.raises(ValueError, match="a"): raise ValueError("a")
     assert x in (1, 2)
 class TestPrimer:
-    @pytest.mark.xfail
-    def test_bad(self): assert [1] == [2]
+    def test_method(self): pass
 """
 RANK = {"passed": 0, "xpassed": 1, "xfailed": 1, "skipped": 1, "errored": 2, "failed": 3}
 
@@ -144,53 +141,30 @@ def serve(config, session):
 
 
 def keep_rewritten(config):
-    """Lets pytest find what it has made of a file's source in another job. Its own cache lies beside the file, and a new copy
-    of the source has none."""
-    names = "_read_pyc", "_rewrite_test"
-    read, make, fix = *(getattr(rewrite, name, None) for name in names), getattr(_imp, "_fix_co_filename", None)
-    if not (read and make and fix) or pytest.version_tuple < (7,):
+    """Lets pytest find what it has made of a file's source in another job, as Python finds what it has made of others'."""
+    read, rewrites = getattr(rewrite, "_read_pyc", None), getattr(rewrite, "_rewrite_test", None)
+    if not (read and rewrites and skep_bytecode.PLACE) or pytest.version_tuple < (7,):
         return
     try:
         passes = config.getini("enable_assertion_pass_hook")
     except ValueError:
         passes = None
-    seed = repr((sys.version, sys.flags.optimize, pytest.__version__, passes)).encode()
-
-    def place(path):
-        with open(path, "rb") as file:
-            return os.path.join(SPEC["bytecode"], hashlib.sha256(seed + b"\0" + file.read()).hexdigest())
+    maker = "pytest", pytest.__version__, passes
 
     def read_kept(path, *more):
         code = read(path, *more)
-        if code is not None:
-            return code
-        try:
-            kept = place(path)
-            with open(kept, "rb") as file:
-                sum, data = file.read(32), file.read()
-            # A machine that lost its power may have left anything.
-            if hashlib.sha256(data).digest() != sum:
-                return None
-            os.utime(kept)
-        except OSError:
-            return None
-        code = marshal.loads(data)
-        fix(code, str(path))
-        return code
+        return skep_bytecode.find(maker, pathlib.Path(path).read_bytes(), path) if code is None else code
 
     def make_and_keep(path, *more):
-        made = make(path, *more)
-        try:
-            kept = place(path)
-            own = "%s.%d" % (kept, os.getpid())
-            data = marshal.dumps(made[1])
-            with open(own, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            os.replace(own, kept)
-        except OSError:
-            # It is made again next time.
-            pass
-        return made
+        # What stands first is for the file beside the source.
+        made = []
+
+        def make():
+            made[:] = rewrites(path, *more)
+            return made[1]
+
+        code = skep_bytecode.keep(maker, pathlib.Path(path).read_bytes(), make)
+        return made[0], code
 
     rewrite._read_pyc, rewrite._rewrite_test = read_kept, make_and_keep
 

@@ -14,12 +14,17 @@ import time
 import traceback
 import unittest
 
-import skep_ahead
-import skep_worker
+import skep_bytecode
 
 # How to serve: `socket`; `collect`: import the whole suite first; `process`: no template, this process runs its one file;
-# `keep`: a child runs file after file; `bare`: nothing but unittest is loaded ahead.
+# `keep`: a child runs file after file; `bytecode`: a folder for what Python makes of source; `bare`: nothing but unittest
+# is loaded ahead.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
+skep_bytecode.install(SPEC["bytecode"])
+
+import skep_ahead  # noqa: E402
+import skep_worker  # noqa: E402
+
 # What unittest loads when it comes to need it.
 LATE = "argparse", "difflib", "pprint", "unittest.mock", "unittest.async_case"
 

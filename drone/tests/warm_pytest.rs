@@ -557,8 +557,9 @@ async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() 
     };
     let mut before = Vec::new();
     for turn in 0..3 {
-        let test = "import inspect\ndef test_place():\n    assert inspect.currentframe().f_code.co_filename == __file__\ndef test_bad():\n    value = [1, 2]\n    assert value == [1, 3]\n";
-        let mut suite = Suite::copy("", &[("tests/test_place.py", test)]);
+        let helper = "import inspect\ndef place(): return inspect.currentframe().f_code.co_filename, __file__\n";
+        let test = "import inspect, helper\ndef test_place():\n    assert inspect.currentframe().f_code.co_filename == __file__\n    own, file = helper.place()\n    assert own == file\ndef test_bad():\n    value = [1, 2]\n    assert value == [1, 3]\n";
+        let mut suite = Suite::copy("", &[("tests/test_place.py", test), ("tests/helper.py", helper)]);
         // As it is where nobody has said otherwise: pytest writes beside the file as well.
         suite.env.remove("PYTHONDONTWRITEBYTECODE");
         let warm = suite.warm_with(Isolation::Fork, folder.path());
@@ -583,6 +584,30 @@ async fn what_was_made_of_a_file_serves_a_later_job_and_names_that_jobs_files() 
         kept().iter().map(|(path, _)| path).collect::<Vec<_>>(),
         before.iter().map(|(path, _)| path).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn what_python_warns_of_in_a_source_file_it_warns_of_in_each_job() {
+    let folder = tempfile::tempdir().unwrap();
+    for (filter, expected) in [
+        ("default", FileOutcome::Passed),
+        ("error::SyntaxWarning", FileOutcome::Failed),
+        ("default", FileOutcome::Passed),
+    ] {
+        let files = [
+            ("tests/helper.py", "IS = 1 is 1\n"),
+            (
+                "tests/test_helper.py",
+                "import helper\ndef test_is(): assert helper.IS\n",
+            ),
+        ];
+        let mut suite = Suite::copy("", &files);
+        suite.env.insert("PYTHONWARNINGS".into(), filter.into());
+        let warm = suite.warm_with(Isolation::Fork, folder.path());
+        let report = suite.run(Some(&warm), "tests/test_helper.py", None).await;
+        assert_eq!(report.result.outcome, expected, "{filter}: {report:?}");
+        warm.stop().await;
+    }
 }
 
 #[tokio::test]

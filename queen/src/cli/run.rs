@@ -57,6 +57,8 @@ pub struct RunArgs {
 
 /// Runs the tests of a folder.
 pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
+    // Nobody waits for it; what needs it does.
+    drop(tokio::task::spawn_blocking(snapshot::set_up));
     let mut interrupts = Interrupts::listen()?;
     let dir = std::fs::canonicalize(&args.dir)
         .ok()

@@ -5,7 +5,7 @@
 
 use super::{FILE_LIMIT, SnapshotError, collect::path_of, pack::Packer};
 use flate2::{Compress, Compression, FlushCompress, Status};
-use git2::{ObjectType, Odb, OdbLookupFlags, Oid, Repository};
+use git2::{AttrCheckFlags, ErrorCode, ObjectType, Odb, OdbLookupFlags, Oid, Repository};
 use std::{
     fs::{self, Metadata},
     io,
@@ -53,9 +53,10 @@ enum Seen {
         size: u64,
         packed: Vec<u8>,
     },
-    /// Its line ends or keywords may have to be changed, by rules that libgit2 knows.
-    Filtered {
+    /// Its line ends or keywords have to be changed if the repository's rules say so.
+    Convertible {
         mode: u32,
+        bytes: Vec<u8>,
     },
     Gone,
     TooLarge,
@@ -71,6 +72,12 @@ pub(super) fn take(
     paths: Vec<Vec<u8>>,
 ) -> Result<TakenFiles, SnapshotError> {
     let mut taken = TakenFiles::default();
+    let converts = match repo.config().and_then(|config| config.get_bool("core.autocrlf")) {
+        Ok(converts) => converts,
+        // `input` is no boolean.
+        Err(error) => error.code() != ErrorCode::NotFound,
+    };
+    let mut zlib = Compress::new(Compression::fast(), true);
     let mut packer = Packer::new(scratch);
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = (paths.len() / SHARE).clamp(1, cores.min(THREADS));
@@ -92,6 +99,12 @@ pub(super) fn take(
         drop(send);
         for (path, seen) in receive {
             let whole = root.join(path_of(path));
+            let seen = match seen {
+                Seen::Convertible { mode, bytes } if !(converts || has_rule(repo, path_of(path))) => {
+                    content(mode, &bytes, &mut zlib).map_err(|error| SnapshotError::io(&whole, error))?
+                }
+                seen => seen,
+            };
             let (mode, id) = match seen {
                 Seen::Content { mode, id, size, packed } => {
                     if !odb.exists_ext(id, OdbLookupFlags::NO_REFRESH) {
@@ -101,7 +114,7 @@ pub(super) fn take(
                     }
                     (mode, id)
                 }
-                Seen::Filtered { mode } => (mode, repo.blob_path(&whole).map_err(SnapshotError::git(&whole))?),
+                Seen::Convertible { mode, .. } => (mode, repo.blob_path(&whole).map_err(SnapshotError::git(&whole))?),
                 Seen::Gone => {
                     taken.gone.push(path.clone());
                     continue;
@@ -125,6 +138,15 @@ pub(super) fn take(
     Ok(taken)
 }
 
+/// True if attributes name `path` that may change what git stores of it. libgit2 knows the rules, but writes one file for
+/// each object.
+fn has_rule(repo: &Repository, path: &Path) -> bool {
+    ["text", "crlf", "eol", "ident", "filter"].iter().any(|name| {
+        let value = repo.get_attr(path, name, AttrCheckFlags::FILE_THEN_INDEX);
+        !matches!(value, Ok(None))
+    })
+}
+
 fn look(path: &Path, zlib: &mut Compress) -> io::Result<Seen> {
     let missing = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     let data = match fs::symlink_metadata(path) {
@@ -145,7 +167,7 @@ fn look(path: &Path, zlib: &mut Compress) -> io::Result<Seen> {
     let bytes = fs::read(path)?;
     let mode = mode(&data);
     if memchr::memmem::find(&bytes, b"\r\n").is_some() || memchr::memmem::find(&bytes, b"$Id").is_some() {
-        return Ok(Seen::Filtered { mode });
+        return Ok(Seen::Convertible { mode, bytes });
     }
     content(mode, &bytes, zlib)
 }

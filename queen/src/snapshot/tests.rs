@@ -336,6 +336,17 @@ fn many_files_line_ends_and_contents_that_do_not_compress() {
 }
 
 #[test]
+fn line_ends_that_the_machine_converts() {
+    let tree = Tree::committed();
+    git(&tree.dir(), &["config", "core.autocrlf", "input"]);
+    tree.write("text", "a\r\nb\r\n");
+    tree.write("binary", "a\r\n\0");
+    let taken = tree.snapshot();
+    assert_eq!(tree.read(&taken, "text"), "a\nb");
+    assert_eq!(tree.read(&taken, "binary"), "a\r\n\0");
+}
+
+#[test]
 fn large_files_are_refused_by_name() {
     let tree = Tree::committed();
     for name in ["huge.bin", "sub/huge2.bin"] {

@@ -1,6 +1,6 @@
 //! What warm workers have made of source and leave for later jobs: one file each, named by what it was made of.
 //!
-//! Owns how much of it is kept. Must not know what is in it (`drone/runners/pytest.py` does).
+//! Owns how much of it is kept. Must not know what is in it (`drone/runners/bytecode.py` does).
 
 use std::{fs, io, path::Path, time::SystemTime};
 

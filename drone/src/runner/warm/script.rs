@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 /// Every program under the name that it is written by: none that a suite's own file would have.
 const FILES: &[(&str, &str)] = &[
     ("skep_worker.py", include_str!("../../../runners/worker.py")),
+    ("skep_bytecode.py", include_str!("../../../runners/bytecode.py")),
+    ("skep_plugin.py", include_str!("../../../runners/plugin.py")),
     ("skep_pytest.py", include_str!("../../../runners/pytest.py")),
     ("skep_ahead.py", include_str!("../../../runners/ahead.py")),
     ("skep_unittest.py", include_str!("../../../runners/unittest.py")),
@@ -106,7 +108,7 @@ pub fn command(
                 .fold(folder.display().to_string(), |path, more| format!("{path}:{more}"));
             env.insert("PYTHONPATH".into(), path);
             let mut words = place.pytest();
-            words.extend(["-p".into(), "skep_pytest".into()]);
+            words.extend(["-p".into(), "skep_plugin".into()]);
             words
         }
         Kind::Node => {
