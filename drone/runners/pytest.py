@@ -60,6 +60,8 @@ class State:
     reports = []
     # Cases that run: what is known of each so far.
     cases = {}
+    # The only ones to tell of, by node id; all where there are none.
+    told = None
 
 
 def prime():
@@ -304,9 +306,16 @@ def run(config, session, work):
     wanted, part = work.get("cases"), work.get("part")
     if wanted is not None:
         session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]
+    if work.get("again"):
+        # It counts only if all pass.
+        config.option.maxfail = 1
     if part is not None:
         named = set(part["groups"])
-        session.items = [item for item in session.items if (not named.isdisjoint(groups_of(item.nodeid))) != part["rest"]]
+        own = [item for item in session.items if (not named.isdisjoint(groups_of(item.nodeid))) != part["rest"]]
+        if work.get("again"):
+            State.told = {item.nodeid for item in own}
+        else:
+            session.items = own
     groups = Groups() if work.get("groups") else None
     if groups is not None:
         config.pluginmanager.register(groups)
@@ -414,12 +423,12 @@ def pytest_runtestloop(session):
 
 
 def pytest_runtest_logstart(nodeid):
-    if State.worker is not None:
+    if State.worker is not None and is_told(nodeid):
         State.worker.begin(name(nodeid))
 
 
 def pytest_runtest_logreport(report):
-    if State.worker is None:
+    if State.worker is None or not is_told(report.nodeid):
         return
     case = State.cases.setdefault(report.nodeid, {"outcome": "passed", "duration": 0.0, "message": None})
     case["duration"] += report.duration
@@ -434,6 +443,10 @@ def pytest_runtest_logreport(report):
     State.worker.case(name(report.nodeid), **case, **about)
     if report.failed:
         State.worker.case(name(report.nodeid) + " (teardown)", "errored", None, message(report), **about)
+
+
+def is_told(nodeid):
+    return State.told is None or nodeid in State.told
 
 
 def pytest_collectreport(report):

@@ -734,6 +734,55 @@ async fn parts_of_a_file_have_each_of_its_cases_once_whoever_runs_them() {
 }
 
 #[tokio::test]
+async fn a_part_that_fails_is_run_once_more_with_its_whole_file_which_stays_whole_then() {
+    let test = "SEEN = []\ndef test_first():\n    SEEN.append(1)\ndef test_second():\n    assert SEEN\ndef test_third(): pass\n";
+    let bad = "SEEN = []\ndef test_first():\n    SEEN.append(1)\ndef test_second():\n    assert SEEN\ndef test_third(): assert 0\n";
+    let suite = Suite::copy("", &[("tests/test_state.py", test), ("tests/test_state_bad.py", bad)]);
+    let folder = tempfile::tempdir().unwrap();
+    let part = |file: &str, name: &str, rest| Part {
+        file: file.into(),
+        groups: vec![name.into()],
+        rest,
+    };
+    for _ in 0..2 {
+        let warm = suite.warm_with(Isolation::Fork, folder.path());
+        let second = part("tests/test_state.py", "test_second", false);
+        let report = suite
+            .run_part(Some(&warm), &second.file, None, None, Some(&second))
+            .await;
+        assert_eq!(cases(&report), [("test_second".to_owned(), CaseOutcome::Passed)]);
+        assert_eq!(report.result.outcome, FileOutcome::Passed);
+        assert!(report.result.groups.is_empty(), "{report:?}");
+        assert_eq!(
+            report.warnings,
+            [
+                "a part of tests/test_state.py failed when it was run by itself and passed in a run of the whole file: it is \
+                 counted as passed, but its tests depend on each other, or fail now and then; split = false in [test] keeps \
+                 files whole"
+            ]
+        );
+        let rest = part("tests/test_state.py", "test_second", true);
+        let report = suite.run_part(Some(&warm), &rest.file, None, None, Some(&rest)).await;
+        assert_eq!(report.cases.len(), 2, "{report:?}");
+        assert_eq!((report.result.outcome, report.warnings.len()), (FileOutcome::Passed, 0));
+        // What fails in the whole file too has failed in its part, as it did there.
+        for (name, count) in [("test_second", 1), ("test_third", 1)] {
+            let own = part("tests/test_state_bad.py", name, false);
+            let report = suite.run_part(Some(&warm), &own.file, None, None, Some(&own)).await;
+            assert_eq!(report.result.outcome, FileOutcome::Failed, "{report:?}");
+            assert_eq!((report.cases.len(), report.warnings.len()), (count, 0));
+        }
+        warm.stop().await;
+    }
+    // The next job on this drone does not say that it could be split.
+    let warm = suite.warm_with(Isolation::Fork, folder.path());
+    let report = suite.run(Some(&warm), "tests/test_state.py", None).await;
+    assert_eq!(report.result.outcome, FileOutcome::Passed);
+    assert!(report.result.groups.is_empty(), "{report:?}");
+    warm.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_that_sets_something_up_once_for_all_cannot_be_split() {
     let fixture = |scope: &str| {
         format!(

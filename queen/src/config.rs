@@ -20,6 +20,8 @@ pub struct Config {
     pub require_token: bool,
     /// How long things are kept that are over.
     pub keep: Retention,
+    /// Count what happens from the start; else from the first time that somebody asks. To begin may take 200 ms.
+    pub metrics: bool,
 }
 
 /// How long, and how much of, what is over is kept. Absent limits are none. Nothing of an unfinished job ever goes.
@@ -54,7 +56,7 @@ impl Default for Retention {
 }
 
 impl Config {
-    /// Settings for a queen on a free loopback port with its data in `data`.
+    /// Settings for a queen on a free loopback port with its data in `data`, which starts at once.
     #[must_use]
     pub fn local(data: PathBuf) -> Self {
         Self {
@@ -65,6 +67,7 @@ impl Config {
             grace: DEFAULT_GRACE,
             require_token: false,
             keep: Retention::default(),
+            metrics: false,
         }
     }
 }

@@ -170,7 +170,6 @@ async fn a_file_far_longer_than_the_rest_is_run_in_parts_once_its_groups_are_kno
     let path = format!("{}:{}", venv.display(), std::env::var("PATH").unwrap());
     let suite = Suite::new()
         .file("pytest.ini", "[pytest]\n")
-        .file("skep.toml", "[test]\nsplit = true\n")
         .file("tests/test_long.py", GROUPS)
         .file("tests/test_short.py", "def test(): pass\n");
     let run = async |args: &[&str]| {
@@ -247,6 +246,10 @@ async fn a_file_far_longer_than_the_rest_is_run_in_parts_once_its_groups_are_kno
         "{told:?}"
     );
     assert_eq!(told.iter().map(|file| count(file)).sum::<u32>(), 6, "{told:?}");
+
+    fs::write(suite.dir.join("skep.toml"), "[test]\nsplit = false\n").unwrap();
+    let whole = run(&[]).await.expect(0);
+    assert_eq!(files(&whole)[0], "tests/test_long.py passed 6+0");
 }
 
 #[tokio::test]

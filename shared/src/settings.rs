@@ -83,7 +83,7 @@ pub struct Test {
     /// How files are kept apart.
     pub isolation: Option<Isolation>,
     /// A file that is far longer than the rest may be run in parts, where its runner can tell that they do not depend on each
-    /// other.
+    /// other. Absent: where a part that fails is run once more with its whole file, which is with [`Isolation::Fork`].
     pub split: Option<bool>,
     /// More arguments for the runner.
     #[serde(deserialize_with = "one_or_many")]
@@ -339,6 +339,15 @@ fn read(origin: &str, map: &Map<String, Value>) -> Result<Settings, BadSettings>
         return Err(bad("[test] spread is 0: at least one drone must run the job".into()));
     }
     Ok(settings)
+}
+
+impl Test {
+    /// True if a file may be run in parts.
+    #[must_use]
+    pub fn splits(&self) -> bool {
+        self.split
+            .unwrap_or_else(|| matches!(self.isolation, None | Some(Isolation::Fork)))
+    }
 }
 
 impl Settings {

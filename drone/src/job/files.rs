@@ -221,7 +221,7 @@ async fn test_file(
                     file: own_path(file),
                     cases: file.cases.as_deref(),
                     part: file.part.as_ref(),
-                    groups: prepared.settings.test.split == Some(true) && file.cases.is_none(),
+                    groups: prepared.settings.test.splits() && file.cases.is_none(),
                     env,
                     timeout: time_limit(file, prepared),
                     mask: &voice.mask,

@@ -341,7 +341,7 @@ impl Job {
             spread: test.spread,
             fail_fast: test.fail_fast.unwrap_or(false),
             order: test.order.unwrap_or_default(),
-            split: test.split == Some(true) && prepared.runner.as_ref().is_some_and(Runner::splits),
+            split: test.splits() && prepared.runner.as_ref().is_some_and(Runner::splits),
             prepare_commands: self.numbers.given(self.lease.num),
             cleanup_commands: count(prepared.cleanup_commands(true).len()),
         };

@@ -184,7 +184,7 @@ impl Warm {
         let unless_stopped = async {
             let _turn = self.gate.acquire().await;
             let line = self.line(false).await?;
-            let report = self.attempt(line, run, asked).await?;
+            let report = self.attempt(line, run, asked, false).await?;
             self.look_again(run, asked, line, report).await
         };
         tokio::select! {
@@ -196,7 +196,7 @@ impl Warm {
     }
 
     /// A file that failed by itself is run once more where the whole suite is loaded: what passes there depends on other
-    /// files, as it would in a run of them all.
+    /// files, as it would in a run of them all. A part of a file that failed is run once more with the rest of its file.
     async fn look_again(
         &self,
         run: &FileRun<'_>,
@@ -204,16 +204,19 @@ impl Warm {
         first: &Line,
         mut report: FileReport,
     ) -> Result<FileReport, Cold> {
-        let is_known = |known: &BTreeSet<String>| known.contains(run.file);
-        if first.whole && report.result.outcome == FileOutcome::Passed && self.dependent.get().is_some_and(is_known) {
+        if first.whole
+            && run.part.is_none()
+            && report.result.outcome == FileOutcome::Passed
+            && self.is_dependent(run.file)
+        {
             report.warnings.push(format!(
-                "{} failed when an earlier job ran it by itself; with the other files loaded it passes: its tests depend on \
-                 their order, or fail now and then",
+                "{} failed when an earlier job ran it by itself, or in parts; as a whole, and with the other files loaded, it \
+                 passes: its tests depend on their order, or fail now and then",
                 run.file
             ));
         }
         let may_depend = self.may_look_again()
-            && !first.whole
+            && (!first.whole || run.part.is_some())
             && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
         if !may_depend {
             return Ok(report);
@@ -223,26 +226,34 @@ impl Warm {
         let Ok(Ok(line)) = whole.await else {
             return Ok(report);
         };
+        let what = match run.part {
+            None => format!("{} failed by itself; once more, with all files imported", run.file),
+            Some(_) => format!("a part of {} failed; once more, with the whole file", run.file),
+        };
         let said = Output {
             stream: Stream::Stderr,
-            text: format!(
-                "skep: {} failed by itself; once more, with all files imported:\n",
-                run.file
-            ),
+            text: format!("skep: {what}:\n"),
         };
         // Nobody listens any more: the file runs all the same.
         let _ = run.output.send(said).await;
-        let Ok(mut second) = self.attempt(line, run, asked).await else {
+        let Ok(mut second) = self.attempt(line, run, asked, true).await else {
             return Ok(report);
         };
         if second.result.outcome != FileOutcome::Passed {
             return Ok(report);
         }
-        second.warnings.push(format!(
-            "{} failed when it was run by itself and passed when the other files had been loaded: it is counted as passed, but \
-             its tests depend on their order, or fail now and then",
-            run.file
-        ));
+        second.warnings.push(match run.part {
+            None => format!(
+                "{} failed when it was run by itself and passed when the other files had been loaded: it is counted as passed, \
+                 but its tests depend on their order, or fail now and then",
+                run.file
+            ),
+            Some(_) => format!(
+                "a part of {} failed when it was run by itself and passed in a run of the whole file: it is counted as passed, \
+                 but its tests depend on each other, or fail now and then; split = false in [test] keeps files whole",
+                run.file
+            ),
+        });
         let (folder, root, file) = (self.order(), self.setting.root.clone(), run.file.to_owned());
         // Not noted: the next job finds it out again.
         let _ = tokio::task::spawn_blocking(move || order::note(&folder, &root, &file)).await;
@@ -335,7 +346,13 @@ impl Warm {
         })
     }
 
-    async fn attempt(&self, line: &Line, run: &FileRun<'_>, cases: Option<&[String]>) -> Result<FileReport, Cold> {
+    async fn attempt(
+        &self,
+        line: &Line,
+        run: &FileRun<'_>,
+        cases: Option<&[String]>,
+        again: bool,
+    ) -> Result<FileReport, Cold> {
         let cold = |error: pool::Error| match error {
             pool::Error::Destroyed => Cold::Cancelled,
             pool::Error::NoWorker { .. } => Cold::Why(self.cold.get_or_init(|| error.to_string()).clone()),
@@ -349,7 +366,9 @@ impl Warm {
             env: own.collect(),
             cases,
             part: run.part,
-            groups: run.groups,
+            // In parts it would fail again.
+            groups: run.groups && !again && !self.is_dependent(run.file),
+            again,
         };
         let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;
         let execution = line.pool.begin_with(payload, run.timeout).map_err(cold)?;
@@ -405,6 +424,11 @@ impl Warm {
         }
         let wall: Duration = began.elapsed();
         telling.end(execution.end().await, wall)
+    }
+
+    /// True if a file failed by itself, or in parts, in an earlier job, and did not as a whole where all was loaded.
+    fn is_dependent(&self, file: &str) -> bool {
+        self.dependent.get().is_some_and(|known| known.contains(file))
     }
 
     /// True if a file that failed by itself is run once more.

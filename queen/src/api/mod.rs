@@ -85,8 +85,10 @@ fn documented() -> OpenApiRouter<Context> {
 
 /// The queen's HTTP service. Must be called within a tokio runtime: it keeps the metrics tidy while the queen runs.
 pub fn router(context: Context) -> Router {
-    metrics::recorder();
-    context.connections.spawn(metrics::upkeep(context.clone()));
+    if context.config.metrics {
+        metrics::recorder();
+        context.connections.spawn(metrics::upkeep(context.clone()));
+    }
     let (router, document) = documented().split_for_parts();
     let repositories =
         git::router(context.repositories.clone()).layer(from_fn_with_state(context.clone(), auth::guard));

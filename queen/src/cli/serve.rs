@@ -81,6 +81,7 @@ pub async fn serve(args: ServeArgs) -> Result<u8, Failure> {
         grace: Duration::from_secs(args.grace),
         require_token: args.require_token,
         keep: args.keep.into(),
+        metrics: true,
     };
     let (data, database) = (config.data.clone(), config.database.clone());
     let app = App::start(config)

@@ -50,6 +50,7 @@ impl Queen {
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::local(dir.path().join("queen"));
+        config.metrics = true;
         change(&mut config);
         let app = App::start(config).await.unwrap();
         let context = app.context().clone();

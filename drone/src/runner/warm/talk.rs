@@ -31,6 +31,9 @@ pub struct Request<'a> {
     /// Tell what the file can be split into.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub groups: bool,
+    /// A second look: of a part, the whole file is run and the part told of. It may end with the first case that fails.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 #[derive(Deserialize)]
