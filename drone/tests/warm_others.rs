@@ -73,6 +73,7 @@ impl Suite {
                 isolation,
                 pool: pool::Options::new(1),
                 capacity: 1,
+                files: files.len(),
             };
             Warm::new(&self.runner, setting).expect("it can be kept warm")
         });

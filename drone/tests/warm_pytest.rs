@@ -89,6 +89,8 @@ impl Suite {
             isolation,
             pool: pool::Options::new(2),
             capacity: 2,
+            // With and without something run before the first fork.
+            files: if isolation == Isolation::Fork { 1000 } else { 10 },
         };
         Warm::new(&self.listing.runner, setting).unwrap()
     }

@@ -383,7 +383,7 @@ impl Job {
         });
         match listed.await.map_err(|error| Stopped::error("internal", error))? {
             Ok(Some(listing)) => {
-                prepared.warm = self.warm_up(&prepared, &listing.runner);
+                prepared.warm = self.warm_up(&prepared, &listing);
                 prepared.runner = Some(listing.runner);
                 files.extend(listing.files);
             }

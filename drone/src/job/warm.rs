@@ -7,7 +7,7 @@ use super::{Job, Prepared};
 use crate::{
     pool::{self, Kind},
     runner::{
-        Runner,
+        Listing,
         warm::{Setting, Warm},
     },
 };
@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 const EVENTS: usize = 1024;
 
 impl Job {
-    /// Begins to start what keeps `runner` warm; nothing where there is no such thing.
-    pub(super) fn warm_up(self: &Arc<Self>, prepared: &Prepared, runner: &Runner) -> Option<Arc<Warm>> {
+    /// Begins to start what keeps a listing's runner warm; nothing where there is no such thing.
+    pub(super) fn warm_up(self: &Arc<Self>, prepared: &Prepared, listing: &Listing) -> Option<Arc<Warm>> {
         let settings = &prepared.settings;
         let isolation = settings.test.isolation.unwrap_or(Isolation::Fork);
         let capacity = self.machine.config.capacity;
@@ -37,7 +37,7 @@ impl Job {
             ..pool::Options::of(&settings.pool, capacity)
         };
         let warm = Warm::new(
-            runner,
+            &listing.runner,
             Setting {
                 root: prepared.root().to_owned(),
                 env: prepared.env.clone(),
@@ -47,6 +47,7 @@ impl Job {
                 isolation,
                 pool: options,
                 capacity,
+                files: listing.files.len(),
             },
         )?;
         self.progress().warm = Some(Arc::clone(&warm));

@@ -38,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Variables that only a file's own process can have.
 const OWN: [&str; 2] = ["SKEP_WORKER_ID", "SKEP_FILE"];
+/// More files than this for each slot are worth it that their template has run something before it forks.
+const PRIMED: usize = 40;
 /// How long the whole suite may take to be loaded before the first file is run; else files are loaded apart.
 const WHOLE_TIME: Duration = Duration::from_secs(60);
 
@@ -59,6 +61,8 @@ pub struct Setting {
     pub pool: pool::Options,
     /// Files that may run at once.
     pub capacity: u32,
+    /// Files of the job.
+    pub files: usize,
 }
 
 /// The warm workers of one job on one drone.
@@ -306,6 +310,7 @@ impl Warm {
         let command = |socket: &Path| {
             let spec = script::Spec {
                 socket,
+                prime: !keep && setting.files > PRIMED * setting.capacity as usize,
                 collect,
                 process: self.way == Way::Start,
                 keep,

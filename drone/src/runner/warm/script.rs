@@ -30,6 +30,8 @@ const FILES: &[(&str, &str)] = &[
 pub struct Spec<'a> {
     /// Where to dial.
     pub socket: &'a Path,
+    /// Run something trivial first, because there will be many files.
+    pub prime: bool,
     /// Load the whole suite first.
     pub collect: bool,
     /// No template: the process itself is a worker.
