@@ -171,9 +171,7 @@ pub fn snapshot(dir: &Path, scratch: &Path) -> Result<Snapshot, SnapshotError> {
     })
 }
 
-/// Sets libgit2 up, once a process. The first snapshot does so by itself; to do it while something else is waited for
-/// saves some 50 ms.
-pub fn set_up() {
+fn set_up() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: a plain switch of libgit2, set once. A work tree of another user (a mounted volume, root in a

@@ -11,7 +11,7 @@ mod transport;
 mod wanted;
 mod workspace;
 
-pub use transport::{set_timeouts, set_up};
+pub use transport::{set_timeouts, set_up, set_up_alone};
 
 use super::{Borrowed, Fetch, Fetched, SourceError, address::Address, stop_if};
 use shared::job::Auth;

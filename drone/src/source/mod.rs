@@ -12,7 +12,7 @@ mod program;
 mod rsync;
 
 pub use error::SourceError;
-pub use git::{set_timeouts, set_up};
+pub use git::{set_timeouts, set_up, set_up_alone};
 pub use mirrors::{Borrowed, mirrors};
 
 use shared::job::{Ref, Repo, Vcs};

@@ -62,6 +62,16 @@ fn no_history(data: &Path, error: &StoreError) -> Option<String> {
     }
 }
 
+/// Prepares what queen and drone share, so that neither waits for it.
+///
+/// # Safety
+///
+/// There must not be another thread yet.
+pub unsafe fn set_up() {
+    // SAFETY: the caller's promise.
+    unsafe { drone::source::set_up_alone() };
+}
+
 fn no_room(error: impl std::fmt::Display) -> Failure {
     Failure::new(
         exit::LOST,

@@ -240,6 +240,12 @@ fn start(cli: Cli) -> Result<u8, Failure> {
     logging::start(format, level)?;
     // Both sides of TLS in this program use the same implementation; a second installation changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Command::Run(args) = &cli.command
+        && args.is_local(&cli.global)
+    {
+        // SAFETY: nothing has started a thread yet.
+        unsafe { local::set_up() };
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(exit::FAILED, format!("no threads can be started: {error}")))?;
     let result = runtime.block_on(dispatch(cli));

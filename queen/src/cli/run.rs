@@ -55,10 +55,15 @@ pub struct RunArgs {
     job: JobFlags,
 }
 
+impl RunArgs {
+    /// True if this program is queen and drone itself.
+    pub fn is_local(&self, global: &Global) -> bool {
+        self.local || global.address().is_none()
+    }
+}
+
 /// Runs the tests of a folder.
 pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
-    // Nobody waits for it; what needs it does.
-    drop(tokio::task::spawn_blocking(snapshot::set_up));
     let mut interrupts = Interrupts::listen()?;
     let dir = std::fs::canonicalize(&args.dir)
         .ok()
@@ -92,7 +97,7 @@ pub async fn run(global: &Global, args: RunArgs) -> Result<u8, Failure> {
         settings: &settings,
         extra,
     };
-    match global.address().filter(|_| !args.local) {
+    match global.address().filter(|_| !args.is_local(global)) {
         Some(address) => {
             let client = Client::new(address, global.secret()?)?;
             let scratch = TempDir::with_prefix("skep-run-")

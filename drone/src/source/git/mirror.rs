@@ -6,7 +6,7 @@
 
 use super::{
     Found, Task, local,
-    transport::{Login, Talk},
+    transport::{Login, Talk, trust},
     wanted::{Wanted, branch_name, hint},
 };
 use crate::source::{
@@ -33,6 +33,9 @@ static ACCEPTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// Finds what is wanted in the mirror, which is brought up to date as far as that needs.
 pub(super) fn find(task: &Task<'_>, remote: &Remote, progress: &mut dyn FnMut(&str)) -> Result<Found, SourceError> {
     let _lock = lock(task, remote)?;
+    if !remote.ssh {
+        trust();
+    }
     let mirror = path(task, remote);
     let borrowed = Borrowed::of(&mirror).map_err(|error| SourceError::disk(&mirror, &error))?;
     let login = Login::of(task.auth, remote);

@@ -11,7 +11,10 @@ use git2::{
 use shared::{Secret, job::Auth};
 use std::{
     cell::{Cell, RefCell},
-    sync::{Once, atomic::Ordering},
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,58 @@ pub fn set_up() {
         // A repository of another user is only read, and neither its hooks nor its programs run.
         let _ = unsafe { git2::opts::set_verify_owner_validation(false) };
     });
+}
+
+/// Where OpenSSL reads the certificates of those whom it trusts.
+const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Like [`set_up`], but without the machine's certificates: to read them takes 50 ms and more, and only the first connection
+/// over HTTPS needs them, which is when they are read.
+///
+/// # Safety
+///
+/// The environment is changed meanwhile, so there must not be another thread yet.
+pub unsafe fn set_up_alone() {
+    let before = CERTIFICATES.map(|name| (name, std::env::var_os(name)));
+    for name in CERTIFICATES {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::set_var(name, "/dev/null") };
+    }
+    set_up();
+    for (name, value) in before {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match value {
+                Some(value) => std::env::set_var(name, value),
+                None => std::env::remove_var(name),
+            }
+        }
+    }
+    LATE.store(true, Ordering::Release);
+}
+
+/// The certificates are still to be read.
+static LATE: AtomicBool = AtomicBool::new(false);
+
+/// Reads the machine's certificates, unless that was done.
+pub(super) fn trust() {
+    static ONCE: Mutex<()> = Mutex::new(());
+    let _turn = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !LATE.load(Ordering::Acquire) {
+        return;
+    }
+    let found = openssl_probe::probe();
+    // Without any, the connection says that nobody is trusted.
+    // SAFETY: a switch of libgit2; nobody has a connection over HTTPS yet, and the lock keeps others from it.
+    unsafe {
+        if let Some(file) = found.cert_file {
+            let _ = git2::opts::set_ssl_cert_file(file);
+        }
+        if let Some(dir) = found.cert_dir {
+            let _ = git2::opts::set_ssl_cert_dir(dir);
+        }
+    }
+    LATE.store(false, Ordering::Release);
 }
 
 /// How long a git server may take to accept a connection, and to send anything at all. Counts for the whole process
