@@ -345,8 +345,8 @@ impl Test {
     /// True if a file may be run in parts.
     #[must_use]
     pub fn splits(&self) -> bool {
-        self.split
-            .unwrap_or_else(|| matches!(self.isolation, None | Some(Isolation::Fork)))
+        let has_second_look = matches!(self.isolation, None | Some(Isolation::Fork));
+        self.split.unwrap_or(has_second_look)
     }
 }
 
