@@ -13,7 +13,8 @@ use std::{
 /// Answers over TLS that there is nothing.
 fn serve(listener: &TcpListener, config: &Arc<ServerConfig>) {
     while let Ok((tcp, _)) = listener.accept() {
-        let tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), tcp);
+        let connection = ServerConnection::new(Arc::clone(config)).expect("a connection");
+        let tls = StreamOwned::new(connection, tcp);
         let mut tls = BufReader::new(tls);
         let mut line = String::new();
         while tls.read_line(&mut line).is_ok_and(|length| length > 2) {
