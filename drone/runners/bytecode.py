@@ -11,6 +11,7 @@ import importlib.machinery
 import marshal
 import os
 import sys
+import threading
 import warnings
 
 FOLDER = None
@@ -55,6 +56,9 @@ def find(maker, source, path):
 
 def keep(maker, source, make):
     """What `make` answers: the code that `maker` makes of the bytes of `source`."""
+    if threading.current_thread() is not threading.main_thread():
+        # To listen for warnings changes what is all threads'.
+        return make()
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

@@ -7,6 +7,7 @@ writes it as `skep_pytest.py`; read `drone/src/runner/warm.rs` for its other end
 """
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -25,8 +26,9 @@ from _pytest.config import ExitCode, UsageError
 from _pytest.main import wrap_session
 from _pytest.pathlib import fnmatch_ex
 
-# How to serve: `socket`; `prime`: a trivial suite is run first; `collect`: the whole suite's files are imported first; `process`: no template, this process runs its one file;
-# `keep`: a child runs file after file. `bytecode`: `plugin.py`'s. `path`: what PYTHONPATH was before it led here.
+# How to serve: `socket`; `prime`: a trivial suite is run first; `collect`: the whole suite's files are imported first;
+# `process`: no template, this process runs its one file; `keep`: a child runs file after file. `bytecode`: `plugin.py`'s.
+# `path`: what PYTHONPATH was before it led here.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 if SPEC.get("path") is None:
@@ -61,6 +63,8 @@ class State:
     reports = []
     # Cases that run: what is known of each so far.
     cases = {}
+    # The only part of the file that is run; all where there is none.
+    part = None
     # The only ones to tell of, by node id; all where there are none.
     told = None
 
@@ -292,7 +296,10 @@ def run(config, session, work):
     """One file, as pytest's own main does it; answers with the exit code, and raises what that raises."""
     session.shouldstop = session.shouldfail = False
     session.testsfailed = session.testscollected = 0
-    path = work["file"]
+    path, part = work["file"], work.get("part")
+    if part is not None:
+        part["groups"] = frozenset(part["groups"])
+    State.part = None if work.get("again") else part
     found = nodes(config, path)
     if found:
         for report in State.reports:
@@ -309,15 +316,14 @@ def run(config, session, work):
         if hasattr(config, "args_source"):
             config.args_source = type(config).ArgsSource.ARGS
         config.hook.pytest_collection(session=session)
-    wanted, part = work.get("cases"), work.get("part")
+    wanted = work.get("cases")
     if wanted is not None:
         session.items = [item for item in session.items if name(item.nodeid) in set(wanted)]
     if work.get("again"):
         # It counts only if all pass.
         config.option.maxfail = 1
     if part is not None:
-        named = set(part["groups"])
-        own = [item for item in session.items if (not named.isdisjoint(groups_of(item.nodeid))) != part["rest"]]
+        own = [item for item in session.items if is_of(part, item.nodeid)]
         if work.get("again"):
             State.told = {item.nodeid for item in own}
         else:
@@ -337,6 +343,26 @@ def run(config, session, work):
     if session.testscollected == 0:
         return ExitCode.NO_TESTS_COLLECTED
     return ExitCode.OK
+
+
+def is_of(part, nodeid):
+    return (not part["groups"].isdisjoint(groups_of(nodeid))) != part["rest"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    """What another part of the file runs is not even made: it may have many parameters."""
+    part = State.part
+    if part is None:
+        return None
+    nodeid = collector.nodeid + "::" + name
+    if inspect.isfunction(obj):
+        return None if is_of(part, nodeid) else []
+    if inspect.isclass(obj):
+        outer, path = groups_of(nodeid)
+        within = not part["rest"] and any(group.startswith(path + "::") for group in part["groups"])
+        return None if within or (outer in part["groups"]) != part["rest"] else []
+    return None
 
 
 class Groups:

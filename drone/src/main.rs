@@ -40,10 +40,6 @@ fn main() -> ExitCode {
 fn act(command: Command) -> anyhow::Result<()> {
     let token = std::env::var("DRONE_TOKEN").ok().map(Secret::new);
     let home = std::env::home_dir();
-    if matches!(command, Command::Start(_)) {
-        // SAFETY: nothing has started a thread yet.
-        unsafe { drone::source::set_up_alone() };
-    }
     let runtime = tokio::runtime::Runtime::new().context("no threads can be started")?;
     match command {
         Command::Start(flags) => {

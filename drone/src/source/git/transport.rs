@@ -37,7 +37,7 @@ pub fn set_up() {
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Like [`set_up`], but without the machine's certificates: to read them takes 50 ms and more, and only the first connection
-/// over HTTPS needs them, which is when they are read.
+/// over HTTPS needs them, which is when they are read. For a process that seldom has such a connection and is waited for.
 ///
 /// # Safety
 ///
