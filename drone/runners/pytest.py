@@ -20,6 +20,7 @@ import _pytest.main
 import _pytest.python
 import pytest
 import skep_bytecode
+import skep_share
 import skep_worker
 from _pytest.assertion import rewrite
 from _pytest.config import ExitCode, UsageError
@@ -27,8 +28,8 @@ from _pytest.main import wrap_session
 from _pytest.pathlib import fnmatch_ex
 
 # How to serve: `socket`; `prime`: a trivial suite is run first; `collect`: the whole suite's files are imported first;
-# `process`: no template, this process runs its one file; `keep`: a child runs file after file. `bytecode`: `plugin.py`'s.
-# `path`: what PYTHONPATH was before it led here.
+# `process`: no template, this process runs its one file; `keep`: a child runs file after file; `share`: a child may run some
+# short files. `bytecode`: `plugin.py`'s. `path`: what PYTHONPATH was before it led here.
 SPEC = json.loads(os.environ.pop("SKEP_WARM"))
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 if SPEC.get("path") is None:
@@ -67,6 +68,10 @@ class State:
     part = None
     # The only ones to tell of, by node id; all where there are none.
     told = None
+    # Learns how the file can be split, if that is wanted.
+    groups = None
+    # The modules of the files that this process has run.
+    modules = set()
 
 
 def prime():
@@ -119,7 +124,7 @@ def pytest_cmdline_main(config):
         if hasattr(option, name):
             setattr(option, name, value)
     code = wrap_session(config, serve)
-    if not SPEC.get("keep"):
+    if State.worker.owes:
         State.worker.done(code)
     State.worker.leave(int(code))
 
@@ -137,19 +142,51 @@ def serve(config, session):
         take_capture(config)
         settle(config, base, worker.ident)
     State.worker = worker
-    for work in worker.payloads():
-        if not SPEC.get("keep"):
-            try:
-                return run(config, session, work)
-            finally:
-                leave_cache(config)
+    if SPEC.get("keep"):
+        serve_all(config, session)
+    try:
+        return serve_some(config, session)
+    finally:
+        leave_cache(config)
+
+
+def serve_all(config, session):
+    """Runs whatever comes, in a process that pytest does not end."""
+    for work in State.worker.payloads():
         code, is_sound = guarded(config, session, work)
-        worker.done(code)
+        State.worker.done(code)
         if not is_sound:
             break
-    if SPEC.get("keep"):
-        session._setupstate.teardown_exact(None)
-    worker.leave(0)
+    session._setupstate.teardown_exact(None)
+    State.worker.leave(0)
+
+
+def serve_some(config, session):
+    """Runs one file, and others after it while that cannot be told from a process for each: all were short, passed, and
+    left nothing behind that can be seen. pytest ends the session with the last one."""
+    spent, code, clean = 0.0, None, None
+    terminal = skep_share.Terminal(config)
+    for work in State.worker.payloads():
+        module = skep_share.module_of(work["file"])
+        if code is not None and (work.get("fresh") or module in State.modules):
+            State.worker.refuse()
+            break
+        State.modules.add(module)
+        clean = clean or skep_share.traces()
+        began = perf_counter()
+        code = run(config, session, work)
+        spent += perf_counter() - began
+        is_whole = not (work.get("part") or work.get("again"))
+        is_good = code in (ExitCode.OK, ExitCode.NO_TESTS_COLLECTED)
+        may_share = SPEC.get("share") and is_whole and is_good and spent < skep_share.LONG
+        if not (may_share and skep_share.ends_alone(config) and skep_share.traces() == clean):
+            break
+        code = terminal.finish(session, code)
+        skep_worker.flush()
+        State.worker.done(code, more=True)
+    if code is None:
+        State.worker.leave(0)
+    return code
 
 
 def keep_rewritten(config):
@@ -299,7 +336,7 @@ def run(config, session, work):
     path, part = work["file"], work.get("part")
     if part is not None:
         part["groups"] = frozenset(part["groups"])
-    State.part = None if work.get("again") else part
+    State.part, State.told = None if work.get("again") else part, None
     found = nodes(config, path)
     if found:
         for report in State.reports:
@@ -328,14 +365,11 @@ def run(config, session, work):
             State.told = {item.nodeid for item in own}
         else:
             session.items = own
-    groups = Groups() if work.get("groups") else None
-    if groups is not None:
-        config.pluginmanager.register(groups)
+    groups = State.groups = Groups() if work.get("groups") else None
     try:
         config.hook.pytest_runtestloop(session=session)
     finally:
-        if groups is not None:
-            config.pluginmanager.unregister(groups)
+        State.worker.flush()
     if groups is not None and groups.are_apart:
         State.worker.groups(groups.told())
     if session.testsfailed:
@@ -374,20 +408,17 @@ class Groups:
         self.are_apart = True
         self.began = 0.0
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef, request):
-        if fixturedef.scope in ("module", "package"):
+    def set_up(self, scope, nodeid):
+        if scope in ("module", "package"):
             self.are_apart = False
-        elif fixturedef.scope == "class":
-            self.classes.add(groups_of(request.node.nodeid)[0])
+        elif scope == "class":
+            self.classes.add(groups_of(nodeid)[0])
 
     # From end to end: of many short cases, what is around each takes longer than the case.
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logstart(self, nodeid):
+    def start(self):
         self.began = perf_counter()
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logfinish(self, nodeid):
+    def finish(self, nodeid):
         own = groups_of(nodeid)[1]
         self.took[own] = self.took.get(own, 0.0) + perf_counter() - self.began
 
@@ -454,9 +485,24 @@ def pytest_runtestloop(session):
     return True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef, request):
+    if State.groups is not None:
+        State.groups.set_up(fixturedef.scope, request.node.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logstart(nodeid):
+    if State.groups is not None:
+        State.groups.start()
     if State.worker is not None and is_told(nodeid):
         State.worker.begin(name(nodeid))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish(nodeid):
+    if State.groups is not None:
+        State.groups.finish(nodeid)
 
 
 def pytest_runtest_logreport(report):

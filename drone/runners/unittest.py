@@ -118,6 +118,8 @@ def say(test, outcome, duration, message):
         if found:
             place = {"file": relative(found[-1][0]), "line": int(found[-1][1])}
     State.worker.case(name(str(test)), outcome, duration, message, **place)
+    # What is torn down after it may take long, or end this process.
+    State.worker.flush()
 
 
 def name(text):

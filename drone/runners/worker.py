@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -36,15 +37,23 @@ class Relay:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.connect(path)
         self.buffer = b""
+        self.unsent = []
         self.fds = []
         # What to do before a read that may block.
         self.wait = lambda: None
 
-    def send(self, flags, context, value, bits=0):
+    def send(self, flags, context, value, bits=0, later=False):
+        """`later`: with the next one, or when it is flushed."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         head = struct.pack("<BBI", 0x14, flags, len(context) + len(body))
         head += struct.pack("<IBBI", zlib.crc32(head), bits, 0, len(context))
-        self.socket.sendall(head + context + body)
+        self.unsent.append(head + context + body)
+        if not later:
+            self.flush()
+
+    def flush(self):
+        unsent, self.unsent = b"".join(self.unsent), []
+        self.socket.sendall(unsent)
 
     def receive(self):
         """The next payload: context and body, or nothing if the drone says stop."""
@@ -90,6 +99,11 @@ class Worker:
     def __init__(self, path, ident=None):
         self.pid = os.getpid()
         self.ident = ident
+        # A file was taken and its end has not been told.
+        self.owes = False
+        # Files so far, and the processor time before the last of them.
+        self._files = 0
+        self._cpu = 0.0
         self._relay = Relay(path)
         hello = {"pid": self.pid} if ident is None else {"pid": self.pid, "id": ident}
         self._relay.send(CONTROL | JSON, b"", hello)
@@ -108,6 +122,9 @@ class Worker:
                 return
             work = json.loads(frame[1].decode())
             os.environ.update(work.get("env") or {})
+            self.owes = True
+            self._files += 1
+            self._cpu = cpu()
             yield work
 
     def begin(self, name):
@@ -115,7 +132,7 @@ class Worker:
         self._say(STREAM, b"begin", name.encode("utf-8", "replace"))
 
     def case(self, name, outcome, duration=None, message=None, file=None, line=None):
-        """A case has ended. `outcome` is a word of the drone's; `duration` in seconds; `line` from 1."""
+        """A case has ended; told with the next word, or by `flush`. `outcome` is a word of the drone's; `duration` in seconds; `line` from 1."""
         case = {"name": name, "outcome": outcome}
         if duration is not None:
             case["duration"] = duration * 1000
@@ -125,7 +142,12 @@ class Worker:
             case["file"] = str(file)
         if line is not None:
             case["line"] = line
-        self._say(STREAM, b"case", case)
+        self._say(STREAM, b"case", case, later=True)
+
+    def flush(self):
+        """Tells what is not told yet: nothing may come for a while."""
+        if os.getpid() == self.pid:
+            self._relay.flush()
 
     def groups(self, took):
         """What the file can be split into, by name: how many seconds each group of its cases took."""
@@ -135,9 +157,23 @@ class Worker:
         """Something that a person should know and that changes nothing."""
         self._say(STREAM, b"warning", text.encode("utf-8", "replace"))
 
-    def done(self, code):
-        """The file has ended, with the exit code that the framework's own command would have."""
-        self._say(0, b"done", {"exit": int(code)})
+    def done(self, code, more=False):
+        """The file has ended, with the exit code that the framework's own command would have. `more`: this process can have
+        another one, although it is one of those that are for one file."""
+        self.owes = False
+        word = {"exit": int(code)}
+        if more:
+            word["more"] = True
+        if more or self._files > 1:
+            word["cpu"] = cpu() - self._cpu
+            word["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._say(0, b"done", word)
+
+    def refuse(self):
+        """This file is for another process, and this one has nothing more to do."""
+        self.owes = False
+        if os.getpid() == self.pid:
+            self._relay.send(CONTROL | JSON, b"", {"stop": True})
 
     def fail(self, text):
         """This worker cannot run this file; it can run others."""
@@ -148,10 +184,10 @@ class Worker:
         """Ends this process as the interpreter would: threads, then what was to be done at exit, then the streams."""
         finish(code)
 
-    def _say(self, bits, context, value):
+    def _say(self, bits, context, value, later=False):
         # A test may fork, and the copy may run on to here: it has nothing to say.
         if os.getpid() == self.pid:
-            self._relay.send(JSON, context, value, bits)
+            self._relay.send(JSON, context, value, bits, later)
 
 
 def template(path, before=lambda: None):
@@ -296,6 +332,12 @@ def finish(code):
     atexit._run_exitfuncs()
     flush()
     os._exit(code)
+
+
+def cpu():
+    """Seconds of processor time of this process and of those that it has waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 
 def cut(text):

@@ -80,10 +80,11 @@ pub struct Test {
     pub fail_fast: Option<bool>,
     /// Which files go first.
     pub order: Option<Order>,
-    /// How files are kept apart.
+    /// How files are kept apart; absent: [`Isolation::Auto`].
     pub isolation: Option<Isolation>,
     /// A file that is far longer than the rest may be run in parts, where its runner can tell that they do not depend on each
-    /// other. Absent: where a part that fails is run once more with its whole file, which is with [`Isolation::Fork`].
+    /// other. Absent: where a part that fails is run once more with its whole file, which is where
+    /// children are forked.
     pub split: Option<bool>,
     /// More arguments for the runner.
     #[serde(deserialize_with = "one_or_many")]
@@ -102,9 +103,12 @@ pub enum Order {
 }
 
 /// How files are kept apart by a warm runner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
+    /// As [`Self::Fork`], but a few short files in a row share a child where that makes no difference that can be seen.
+    #[default]
+    Auto,
     /// A child forked from a warm template for each file.
     Fork,
     /// A process for each file.
@@ -345,7 +349,8 @@ impl Test {
     /// True if a file may be run in parts.
     #[must_use]
     pub fn splits(&self) -> bool {
-        let has_second_look = matches!(self.isolation, None | Some(Isolation::Fork));
+        let isolation = self.isolation.unwrap_or_default();
+        let has_second_look = matches!(isolation, Isolation::Auto | Isolation::Fork);
         self.split.unwrap_or(has_second_look)
     }
 }

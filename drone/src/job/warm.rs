@@ -23,13 +23,14 @@ impl Job {
     /// Begins to start what keeps a listing's runner warm; nothing where there is no such thing.
     pub(super) fn warm_up(self: &Arc<Self>, prepared: &Prepared, listing: &Listing) -> Option<Arc<Warm>> {
         let settings = &prepared.settings;
-        let isolation = settings.test.isolation.unwrap_or(Isolation::Fork);
+        let isolation = settings.test.isolation.unwrap_or_default();
         let capacity = self.machine.config.capacity;
         let (sender, mut events) = mpsc::channel(EVENTS);
         let options = pool::Options {
             listener: Arc::new(move |event: pool::Event| {
-                // A worker has one payload by rule: that is no news.
-                if !(event.kind == Kind::MaxExecutions && isolation == Isolation::Fork) {
+                // A worker has few payloads by rule: that is no news.
+                let has_few = matches!(isolation, Isolation::Auto | Isolation::Fork);
+                if !(has_few && matches!(event.kind, Kind::MaxExecutions | Kind::Stop)) {
                     // Full: whoever reads them has enough to read.
                     let _ = sender.try_send(event);
                 }

@@ -12,10 +12,7 @@ pub(super) const REPLIES: usize = 32;
 
 /// What a seat says about a payload.
 pub(super) enum Reply {
-    Taken {
-        seat: u32,
-        pid: i32,
-    },
+    Taken(Holder),
     /// Unseen by the caller: the payload waits again.
     Back,
     Frame(Payload),
@@ -23,16 +20,22 @@ pub(super) enum Reply {
     Done(Box<Result<Answer, Error>>),
 }
 
+/// Who has a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The worker's seat, from 1.
+    pub seat: u32,
+    /// Its process.
+    pub pid: i32,
+    /// Payloads that it has had before.
+    pub executions: u32,
+}
+
 /// What happens to a payload before its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// A worker has it. Said again if that one gives it back and another one takes it.
-    Began {
-        /// The worker's seat, from 1.
-        seat: u32,
-        /// Its process.
-        pid: i32,
-    },
+    Began(Holder),
     /// The worker has sent a payload and will send more.
     Frame(Payload),
     /// The worker has written something, masked. What it wrote before its first payload, or between two, comes with the
@@ -55,19 +58,14 @@ pub struct Execution {
     id: u64,
     replies: mpsc::Receiver<Reply>,
     /// The worker that it was given to at once, until that is told.
-    placed: Option<(u32, i32)>,
+    placed: Option<Holder>,
     /// Runs while no worker has the payload.
     patience: Option<Pin<Box<Sleep>>>,
     result: Option<Result<Answer, Error>>,
 }
 
 impl Execution {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        id: u64,
-        replies: mpsc::Receiver<Reply>,
-        placed: Option<(u32, i32)>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, id: u64, replies: mpsc::Receiver<Reply>, placed: Option<Holder>) -> Self {
         let mut execution = Self {
             shared,
             id,
@@ -89,8 +87,8 @@ impl Execution {
 
     /// What happens next; nothing when the payload is done, see [`Self::end`]. Cancel-safe.
     pub async fn next(&mut self) -> Option<Progress> {
-        if let Some((seat, pid)) = self.placed.take() {
-            return Some(Progress::Began { seat, pid });
+        if let Some(holder) = self.placed.take() {
+            return Some(Progress::Began(holder));
         }
         while self.result.is_none() {
             let reply = tokio::select! {
@@ -106,9 +104,9 @@ impl Execution {
                 }
             };
             match reply {
-                Some(Reply::Taken { seat, pid }) => {
+                Some(Reply::Taken(holder)) => {
                     self.patience = None;
-                    return Some(Progress::Began { seat, pid });
+                    return Some(Progress::Began(holder));
                 }
                 Some(Reply::Back) => self.wait_anew(),
                 Some(Reply::Frame(payload)) => return Some(Progress::Frame(payload)),

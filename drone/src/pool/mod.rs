@@ -17,7 +17,7 @@ mod worker;
 
 pub use error::Error;
 pub use event::{Event, Kind, State, Worker};
-pub use execution::{Answer, Execution, Progress};
+pub use execution::{Answer, Execution, Holder, Progress};
 pub use factory::{Factory, Ready, Relay, Starting};
 pub use goridge::{Codec, Payload};
 pub use options::{Listener, Options};

@@ -2,7 +2,7 @@
 //!
 //! Owns the defaults and what `[pool]` of `skep.toml` becomes. Must not know how a limit is kept (`seat.rs`).
 
-use super::Event;
+use super::{Event, Payload};
 use crate::process::Mask;
 use rand::RngExt;
 use shared::settings;
@@ -26,6 +26,9 @@ pub struct Options {
     /// Payloads after which a worker is replaced; from 10 on, each worker gets up to a tenth less, by chance, so that
     /// not all are replaced at the same time. Absent: never. With 1 each payload has a process of its own.
     pub max_executions: Option<u32>,
+    /// Whether the worker of this answer can have another payload, where the workers know that themselves. A successor is
+    /// then started with a worker's first payload, and waits for its last. Absent: any answer leaves it able to.
+    pub keeps: Option<fn(&Payload) -> bool>,
     /// How long a payload waits for a worker, and how long a worker may take to start.
     pub allocate_timeout: Duration,
     /// How long a worker that was told to stop may take until it is killed, and what runs when the pool is destroyed.
@@ -53,6 +56,7 @@ impl Options {
         Self {
             workers,
             max_executions: None,
+            keeps: None,
             allocate_timeout: ALLOCATE,
             destroy_timeout: DESTROY,
             exec_timeout: None,

@@ -5,7 +5,7 @@
 
 use super::{
     Error, Event, Factory, Kind, Options, State, Worker,
-    execution::{Answer, Reply},
+    execution::{Answer, Holder, Reply},
     factory::describe,
     goridge::Payload,
     worker::End,
@@ -52,8 +52,7 @@ struct Waiting {
 
 /// A worker without a payload.
 struct Free {
-    seat: u32,
-    pid: i32,
+    holder: Holder,
     offer: oneshot::Sender<Work>,
 }
 
@@ -90,13 +89,13 @@ impl Shared {
         });
     }
 
-    /// Gives a new payload to a free worker, and answers with its seat and pid as well, or lets it wait.
+    /// Gives a new payload to a free worker, and answers with it as well, or lets it wait.
     pub fn submit(
         &self,
         payload: Payload,
         limit: Option<Duration>,
         reply: mpsc::Sender<Reply>,
-    ) -> Result<(u64, Option<(u32, i32)>), Error> {
+    ) -> Result<(u64, Option<Holder>), Error> {
         let most = self.options.queue_size;
         let mut state = self.lock();
         if state.destroyed {
@@ -113,7 +112,7 @@ impl Shared {
             reply,
         };
         let mut work = match state.hand_over(work) {
-            Ok(place) => return Ok((id, Some(place))),
+            Ok(holder) => return Ok((id, Some(holder))),
             Err(work) => work,
         };
         work.is_placed = false;
@@ -156,8 +155,9 @@ impl Shared {
             }
         }
         let (offer, taken) = oneshot::channel();
-        state.free.retain(|free| free.seat != seat);
-        state.free.push(Free { seat, pid, offer });
+        state.free.retain(|free| free.holder.seat != seat);
+        let holder = Holder { seat, pid, executions };
+        state.free.push(Free { holder, offer });
         state.stands(seat, State::Ready, Some(pid), executions);
         Err(taken)
     }
@@ -319,15 +319,14 @@ impl Waiting {
         });
     }
 
-    /// Gives `work` to the worker that became free last, whose memory is the warmest, and answers with its seat and pid;
+    /// Gives `work` to the worker that became free last, whose memory is the warmest, and answers with it;
     /// back if there is none.
-    fn hand_over(&mut self, mut work: Work) -> Result<(u32, i32), Work> {
-        while let Some(Free { seat, pid, offer }) = self.free.pop() {
+    fn hand_over(&mut self, mut work: Work) -> Result<Holder, Work> {
+        while let Some(Free { holder, offer }) = self.free.pop() {
             match offer.send(work) {
                 Ok(()) => {
-                    let executions = self.seats.get(&seat).map_or(0, |status| status.worker.executions);
-                    self.stands(seat, State::Working, Some(pid), executions + 1);
-                    return Ok((seat, pid));
+                    self.stands(holder.seat, State::Working, Some(holder.pid), holder.executions + 1);
+                    return Ok(holder);
                 }
                 Err(back) => work = back,
             }

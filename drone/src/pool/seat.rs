@@ -1,8 +1,8 @@
 //! A place for one worker after the other: the task that owns the worker and decides when it is replaced.
 //!
-//! Its life: start a worker, offer it, run what it is given, replace it when a limit says so or it broke. A worker's
-//! successor is started when its last payload begins, or for a reset, so that the seat need not wait for it. Must not
-//! know frames (`worker.rs`).
+//! Its life: start a worker, offer it, run what it is given, replace it when a limit or it itself says so, or it broke. A
+//! worker's successor is started when what may be its last payload begins, or for a reset, so that the seat need not wait
+//! for it. Must not know frames (`worker.rs`).
 
 mod next;
 
@@ -181,7 +181,8 @@ impl Seat {
         if due(&mut worker.ttl).now_or_never().is_some() {
             return Wake::Limit(Kind::Ttl);
         }
-        if let Some(started) = Next::ready(&mut self.next).now_or_never()
+        if !self.resets.is_empty()
+            && let Some(started) = Next::ready(&mut self.next).now_or_never()
             && let Some(wake) = self.succeed(started)
         {
             return wake;
@@ -202,7 +203,8 @@ impl Seat {
                         break Wake::Leave;
                     }
                 }
-                started = Next::ready(&mut self.next) => if let Some(wake) = self.succeed(started) {
+                // Else it waits for the last payload of this one.
+                started = Next::ready(&mut self.next), if !self.resets.is_empty() => if let Some(wake) = self.succeed(started) {
                     break wake;
                 },
                 () = due(&mut ttl) => break Wake::Limit(Kind::Ttl),
@@ -238,8 +240,9 @@ impl Seat {
     /// Runs one payload. The worker, if it can have another one.
     async fn execute(&mut self, mut worker: Box<Worker>, work: Work) -> Option<Box<Worker>> {
         worker.executions += 1;
-        let is_last = worker.is_spent();
-        if is_last && self.next.is_none() && !self.is_leaving {
+        let is_spent = worker.is_spent();
+        let keeps = self.shared.options.keeps;
+        if (is_spent || keeps.is_some()) && self.next.is_none() && !self.is_leaving {
             self.next = Some(self.start());
         }
         if !work.is_placed {
@@ -247,8 +250,10 @@ impl Seat {
         }
         match self.turn(&mut worker, &work).await {
             Turn::Said(Said::Answer(said)) => {
-                let (exit, kept) = if is_last {
-                    self.shared.tell(self.number, Some(worker.pid), Kind::MaxExecutions, "");
+                let can_go_on = keeps.is_none_or(|keeps| said.as_ref().is_ok_and(keeps));
+                let (exit, kept) = if is_spent || !can_go_on {
+                    let kind = if is_spent { Kind::MaxExecutions } else { Kind::Stop };
+                    self.shared.tell(self.number, Some(worker.pid), kind, "");
                     let how = How::Stop(self.shared.options.destroy_timeout);
                     let end = self.finish(worker, how, &work).await;
                     self.gone(&end, State::Stopped);

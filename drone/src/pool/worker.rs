@@ -6,7 +6,7 @@
 use super::{
     Kind, Relay,
     error::said,
-    execution::Reply,
+    execution::{Holder, Reply},
     factory::LAST_STEPS,
     goridge::{Control, Frame, FrameError, Frames, Payload, stream},
     queue::{Shared, Work},
@@ -164,7 +164,12 @@ impl Worker {
         let reply = &work.reply;
         if !work.is_placed {
             // Who has gone is seen by whoever called this.
-            let _ = reply.send(Reply::Taken { seat, pid: self.pid }).await;
+            let holder = Holder {
+                seat,
+                pid: self.pid,
+                executions: self.executions - 1,
+            };
+            let _ = reply.send(Reply::Taken(holder)).await;
         }
         while let Some(piece) = self.voice.held.pop_front() {
             let _ = reply.send(Reply::Output(piece)).await;

@@ -1,9 +1,10 @@
 //! Files in processes that have their framework loaded already.
 //!
-//! Owns the choice between a warm worker and a command of its own for a file, the templates and pools of one job on one
-//! drone, and the second look at a file that failed alone. Must not know jobs or the link; the programs are `script.rs`'s,
-//! what they say is `talk.rs`'s, what they leave for other jobs `bytecode.rs`'s and `order.rs`'s. Read next: [`Warm::run_file`].
+//! Owns the choice between a warm worker and a command of its own for a file, and the templates and pools of one job on one
+//! drone. Must not know jobs or the link; the programs are `script.rs`'s, what they say is `talk.rs`'s, what is run once more
+//! `again.rs`'s, what they leave for other jobs `bytecode.rs`'s and `order.rs`'s. Read next: [`Warm::run_file`].
 
+mod again;
 mod bytecode;
 mod order;
 mod script;
@@ -16,13 +17,10 @@ use crate::{
         self, Execution, Payload, Pool, Progress,
         factory::{self, Socket, zygote::Zygote},
     },
-    process::{Ended, Mask, Output, SpawnError, Stream},
+    process::{Ended, Mask, SpawnError},
 };
 use script::Way;
-use shared::{
-    outcome::{CaseResult, FileOutcome},
-    settings::Isolation,
-};
+use shared::{outcome::CaseResult, settings::Isolation};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -38,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Variables that only a file's own process can have.
 const OWN: [&str; 2] = ["SKEP_WORKER_ID", "SKEP_FILE"];
-/// More files than this for each slot are worth it that their template has run something before it forks.
+/// More files than this for each slot, each in a child of its own, are worth it that their template has run something first.
 const PRIMED: usize = 40;
 /// How long the whole suite may take to be loaded before the first file is run; else files are loaded apart.
 const WHOLE_TIME: Duration = Duration::from_secs(60);
@@ -97,6 +95,16 @@ struct Line {
     _folder: Option<tempfile::TempDir>,
 }
 
+/// Which run of a file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Try {
+    First,
+    /// Where no other file has run.
+    Fresh,
+    /// There, and where the whole suite was loaded.
+    Again,
+}
+
 /// Why a file was not run warm.
 enum Cold {
     Why(String),
@@ -112,8 +120,10 @@ impl Warm {
             return None;
         }
         let way = script::way(runner.kind, &setting.root, &runner.args, setting.isolation)?;
-        if setting.isolation != Isolation::None {
-            setting.pool.max_executions = Some(1);
+        match setting.isolation {
+            Isolation::None => {}
+            Isolation::Auto if way == Way::Fork => setting.pool.keeps = Some(talk::has_more),
+            _ => setting.pool.max_executions = Some(1),
         }
         // The files are counted already: none of them is one too many.
         setting.pool.queue_size = setting.pool.queue_size.max(setting.capacity as usize);
@@ -188,7 +198,7 @@ impl Warm {
         let unless_stopped = async {
             let _turn = self.gate.acquire().await;
             let line = self.line(false).await?;
-            let report = self.attempt(line, run, asked, false).await?;
+            let report = self.alone(line, run, asked).await?;
             self.look_again(run, asked, line, report).await
         };
         tokio::select! {
@@ -197,71 +207,6 @@ impl Warm {
             () = self.stop.cancelled() => Err(Cold::Cancelled),
             report = unless_stopped => report,
         }
-    }
-
-    /// A file that failed by itself is run once more where the whole suite is loaded: what passes there depends on other
-    /// files, as it would in a run of them all. A part of a file that failed is run once more with the rest of its file.
-    async fn look_again(
-        &self,
-        run: &FileRun<'_>,
-        asked: Option<&[String]>,
-        first: &Line,
-        mut report: FileReport,
-    ) -> Result<FileReport, Cold> {
-        if first.whole
-            && run.part.is_none()
-            && report.result.outcome == FileOutcome::Passed
-            && self.is_dependent(run.file)
-        {
-            report.warnings.push(format!(
-                "{} failed when an earlier job ran it by itself, or in parts; as a whole, and with the other files loaded, it \
-                 passes: its tests depend on their order, or fail now and then",
-                run.file
-            ));
-        }
-        let may_depend = self.may_look_again()
-            && (!first.whole || run.part.is_some())
-            && matches!(report.result.outcome, FileOutcome::Failed | FileOutcome::Crashed);
-        if !may_depend {
-            return Ok(report);
-        }
-        // Without it, what was found stands. A file that hangs when it is imported is not waited for.
-        let whole = tokio::time::timeout(run.timeout.unwrap_or(Duration::MAX), self.line(true));
-        let Ok(Ok(line)) = whole.await else {
-            return Ok(report);
-        };
-        let what = match run.part {
-            None => format!("{} failed by itself; once more, with all files imported", run.file),
-            Some(_) => format!("a part of {} failed; once more, with the whole file", run.file),
-        };
-        let said = Output {
-            stream: Stream::Stderr,
-            text: format!("skep: {what}:\n"),
-        };
-        // Nobody listens any more: the file runs all the same.
-        let _ = run.output.send(said).await;
-        let Ok(mut second) = self.attempt(line, run, asked, true).await else {
-            return Ok(report);
-        };
-        if second.result.outcome != FileOutcome::Passed {
-            return Ok(report);
-        }
-        second.warnings.push(match run.part {
-            None => format!(
-                "{} failed when it was run by itself and passed when the other files had been loaded: it is counted as passed, \
-                 but its tests depend on their order, or fail now and then",
-                run.file
-            ),
-            Some(_) => format!(
-                "a part of {} failed when it was run by itself and passed in a run of the whole file: it is counted as passed, \
-                 but its tests depend on each other, or fail now and then; split = false in [test] keeps files whole",
-                run.file
-            ),
-        });
-        let (folder, root, file) = (self.order(), self.setting.root.clone(), run.file.to_owned());
-        // Not noted: the next job finds it out again.
-        let _ = tokio::task::spawn_blocking(move || order::note(&folder, &root, &file)).await;
-        Ok(second)
     }
 
     /// The template and its workers, started if need be.
@@ -310,10 +255,11 @@ impl Warm {
         let command = |socket: &Path| {
             let spec = script::Spec {
                 socket,
-                prime: !keep && setting.files > PRIMED * setting.capacity as usize,
+                prime: setting.isolation == Isolation::Fork && setting.files > PRIMED * setting.capacity as usize,
                 collect,
                 process: self.way == Way::Start,
                 keep,
+                share: setting.isolation == Isolation::Auto,
                 bytecode: &bytecode,
                 path: None,
             };
@@ -351,13 +297,14 @@ impl Warm {
         })
     }
 
+    /// Runs a file once. True: in a process that had run no other one.
     async fn attempt(
         &self,
         line: &Line,
         run: &FileRun<'_>,
         cases: Option<&[String]>,
-        again: bool,
-    ) -> Result<FileReport, Cold> {
+        which: Try,
+    ) -> Result<(FileReport, bool), Cold> {
         let cold = |error: pool::Error| match error {
             pool::Error::Destroyed => Cold::Cancelled,
             pool::Error::NoWorker { .. } => Cold::Why(self.cold.get_or_init(|| error.to_string()).clone()),
@@ -372,16 +319,18 @@ impl Warm {
             cases,
             part: run.part,
             // In parts it would fail again.
-            groups: run.groups && !again && !self.is_dependent(run.file),
-            again,
+            groups: run.groups && which != Try::Again && !self.is_dependent(run.file),
+            fresh: which != Try::First,
+            again: which == Try::Again,
         };
         let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;
         let execution = line.pool.begin_with(payload, run.timeout).map_err(cold)?;
-        let (ended, mut found) = self.follow(execution, run).await.map_err(cold)?;
+        let (ended, mut found, is_fresh) = self.follow(execution, run).await.map_err(cold)?;
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             found.warnings.extend(line.warnings.iter().cloned());
         }
-        Ok(run::conclude(self.runner.kind, run.file, ended, found, run.mask))
+        let report = run::conclude(self.runner.kind, run.file, ended, found, run.mask);
+        Ok((report, is_fresh))
     }
 
     fn cancelled(&self, run: &FileRun<'_>) -> FileReport {
@@ -395,20 +344,22 @@ impl Warm {
         )
     }
 
-    /// Hears what comes of a file, and passes on its output and the cases that stand.
+    /// Hears what comes of a file, and passes on its output and the cases that stand. True: its process had run no other one.
     async fn follow(
         &self,
         mut execution: Execution,
         run: &FileRun<'_>,
-    ) -> Result<(Ended, super::found::Found), pool::Error> {
+    ) -> Result<(Ended, super::found::Found, bool), pool::Error> {
         // A bad one may be looked at again; and of a file of node one learns at its end that a case was the file itself.
         let stands =
             |case: &CaseResult| self.runner.kind != Kind::Node && !(self.may_look_again() && case.outcome.is_bad());
         let mut telling = Telling::default();
         let mut began = clock::instant();
+        let mut is_fresh = true;
         while let Some(progress) = execution.next().await {
             match progress {
-                Progress::Began { .. } => {
+                Progress::Began(holder) => {
+                    is_fresh = holder.executions == 0;
                     began = clock::instant();
                     telling = Telling::default();
                 }
@@ -428,7 +379,8 @@ impl Warm {
             }
         }
         let wall: Duration = began.elapsed();
-        telling.end(execution.end().await, wall)
+        let (ended, found) = telling.end(execution.end().await, wall)?;
+        Ok((ended, found, is_fresh))
     }
 
     /// True if a file failed by itself, or in parts, in an earlier job, and did not as a whole where all was loaded.
@@ -438,6 +390,6 @@ impl Warm {
 
     /// True if a file that failed by itself is run once more.
     fn may_look_again(&self) -> bool {
-        self.way == Way::Fork && self.setting.isolation == Isolation::Fork
+        self.way == Way::Fork && matches!(self.setting.isolation, Isolation::Auto | Isolation::Fork)
     }
 }

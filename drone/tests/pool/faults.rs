@@ -1,7 +1,7 @@
 //! Workers that break, and workers that never come to be.
 
 use crate::kit::{By, Kit, lives, over_each_relay, payload, run, text};
-use drone::pool::{Error, Kind, Options, Pool, Progress};
+use drone::pool::{Error, Holder, Kind, Options, Pool, Progress};
 use std::{sync::Arc, time::Duration};
 
 over_each_relay!(
@@ -114,7 +114,7 @@ async fn a_worker_that_asks_to_be_replaced_does_so_unseen(by: By) {
     let mut execution = kit.pool.begin(payload(&format!("do:stop {}", once.display()))).unwrap();
     let mut seen = Vec::new();
     while let Some(progress) = execution.next().await {
-        let Progress::Began { pid, .. } = progress else {
+        let Progress::Began(Holder { pid, .. }) = progress else {
             panic!("{progress:?}")
         };
         seen.push(pid);
@@ -236,7 +236,7 @@ async fn an_answer_too_many_is_not_the_next_payload_s(by: By) {
 async fn an_abandoned_payload_ends_with_its_worker(by: By) {
     let kit = Kit::new(by, one());
     let mut execution = kit.pool.begin(payload("do:hang")).unwrap();
-    let Some(Progress::Began { pid, .. }) = execution.next().await else {
+    let Some(Progress::Began(Holder { pid, .. })) = execution.next().await else {
         panic!("a worker")
     };
     drop(execution);
@@ -246,7 +246,7 @@ async fn an_abandoned_payload_ends_with_its_worker(by: By) {
     // And the pool as a whole.
     let Kit { pool, folder, .. } = kit;
     let mut execution = pool.begin(payload("do:hang")).unwrap();
-    let Some(Progress::Began { pid, .. }) = execution.next().await else {
+    let Some(Progress::Began(Holder { pid, .. })) = execution.next().await else {
         panic!("a worker")
     };
     drop(Arc::into_inner(pool));

@@ -1,7 +1,7 @@
 //! Each limit by what follows from it.
 
 use crate::kit::{By, Kit, is_ready, lives, over_each_relay, payload};
-use drone::pool::{Error, Kind, Options, Payload, Progress, State};
+use drone::pool::{Error, Holder, Kind, Options, Payload, Progress, State};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -9,6 +9,7 @@ over_each_relay!(
     with_one_execution_each_payload_has_a_process_of_its_own,
     a_worker_has_as_many_payloads_as_it_may,
     the_successor_is_there_before_the_last_payload_ends,
+    a_worker_may_say_itself_which_payload_was_its_last,
     all_workers_busy_is_said_after_the_time_to_wait,
     more_payloads_than_may_wait_are_refused_at_once,
     a_payload_that_takes_too_long_ends_with_its_worker,
@@ -73,12 +74,40 @@ async fn the_successor_is_there_before_the_last_payload_ends(by: By) {
     let first = kit.created(1).await;
     let gate = kit.gate("gate");
     let mut execution = kit.pool.begin(gate.payload()).unwrap();
-    assert!(matches!(execution.next().await, Some(Progress::Began { pid, .. }) if pid == first[0]));
+    assert!(matches!(execution.next().await, Some(Progress::Began(Holder { pid, .. })) if pid == first[0]));
     // Only then may the first one go on.
     let second = kit.created(1).await;
     gate.open().await;
     execution.end().await.unwrap();
     assert_eq!(kit.pid().await, second[0]);
+}
+
+async fn a_worker_may_say_itself_which_payload_was_its_last(by: By) {
+    let kit = Kit::new(
+        by,
+        options(|options| options.keeps = Some(|answer| answer.body != "last")),
+    );
+    let first = kit.created(1).await;
+    assert_eq!(kit.pid().await, first[0]);
+    let second = kit.created(1).await;
+    assert_eq!(kit.pid().await, first[0], "the second one waits");
+    let answer = kit.pool.begin(Payload::new("", "last")).unwrap().end().await.unwrap();
+    assert!(answer.exit.is_some() && !lives(first[0]));
+    assert_eq!(kit.event(Kind::Stop).await.pid, Some(first[0]));
+    assert_eq!(kit.pid().await, second[0]);
+    let third = kit.created(1).await;
+    kit.pool.exec(Payload::new("do:error", "no")).await.unwrap_err();
+    assert_eq!(
+        kit.pid().await,
+        third[0],
+        "an error leaves nobody to have another payload"
+    );
+    kit.pool.reset().await.unwrap();
+    let fresh = kit.pid().await;
+    assert!(
+        fresh != third[0] && kit.pid().await == fresh,
+        "all are new after a reset, also who waited"
+    );
 }
 
 async fn all_workers_busy_is_said_after_the_time_to_wait(by: By) {
@@ -164,7 +193,7 @@ async fn a_worker_that_has_lived_long_enough_is_replaced(by: By) {
     // A payload that runs at that time ends first.
     let gate = kit.gate("gate");
     let mut execution = kit.pool.begin(gate.payload()).unwrap();
-    let Some(Progress::Began { pid, .. }) = execution.next().await else {
+    let Some(Progress::Began(Holder { pid, .. })) = execution.next().await else {
         panic!("a worker")
     };
     tokio::time::sleep(Duration::from_secs(1)).await;

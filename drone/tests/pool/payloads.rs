@@ -2,7 +2,7 @@
 
 use crate::kit::{By, Kit, over_each_relay, payload, run, text};
 use drone::{
-    pool::{Codec, Error, Kind, Options, Payload, Progress, State},
+    pool::{Codec, Error, Holder, Kind, Options, Payload, Progress, State},
     process::Stream,
 };
 use proptest::prelude::*;
@@ -62,7 +62,7 @@ async fn parts_of_an_answer_come_one_by_one(by: By) {
     let mut parts = Vec::new();
     while let Some(progress) = execution.next().await {
         match progress {
-            Progress::Began { seat, pid: by } => assert_eq!((seat, by), (1, pid)),
+            Progress::Began(Holder { seat, pid: by, .. }) => assert_eq!((seat, by), (1, pid)),
             Progress::Frame(part) => {
                 assert_eq!(part.context, "part");
                 parts.push(text(&part));
@@ -125,7 +125,7 @@ async fn workers_say_where_they_stand(by: By) {
     let pids = kit.created(2).await;
     let gate = kit.gate("gate");
     let mut execution = kit.pool.begin(gate.payload()).unwrap();
-    let Some(Progress::Began { seat, pid }) = execution.next().await else {
+    let Some(Progress::Began(Holder { seat, pid, .. })) = execution.next().await else {
         panic!("a worker")
     };
     assert!(pids.contains(&pid));

@@ -1,7 +1,7 @@
 //! Workers that come and go by order: added, removed, replaced, destroyed.
 
 use crate::kit::{By, Kit, lives, over_each_relay, payload, run, text};
-use drone::pool::{Error, Kind, Options, Progress};
+use drone::pool::{Error, Holder, Kind, Options, Progress};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -108,7 +108,7 @@ async fn destroy_lets_end_what_runs_and_refuses_the_rest(by: By) {
     let kit = Arc::new(Kit::new(by, Options::new(1)));
     let gate = kit.gate("gate");
     let mut running = kit.pool.begin(gate.payload()).unwrap();
-    let Some(Progress::Began { pid, .. }) = running.next().await else {
+    let Some(Progress::Began(Holder { pid, .. })) = running.next().await else {
         panic!("a worker")
     };
     let waiting = kit.pool.begin(payload("do:pid")).unwrap();
@@ -128,7 +128,7 @@ async fn destroy_kills_what_does_not_end(by: By) {
     options.destroy_timeout = Duration::from_millis(500);
     let kit = Kit::new(by, options);
     let mut running = kit.pool.begin(payload("do:hang")).unwrap();
-    let Some(Progress::Began { pid, .. }) = running.next().await else {
+    let Some(Progress::Began(Holder { pid, .. })) = running.next().await else {
         panic!("a worker")
     };
     kit.pool.destroy().await;

@@ -6,6 +6,7 @@
 mod harness;
 mod jobs;
 mod parts;
+mod share;
 
 use drone::runner::FileReport;
 use harness::{Suite, cases, message};
@@ -77,6 +78,11 @@ async fn a_forked_child_says_of_a_file_what_pytest_says() {
 }
 
 #[tokio::test]
+async fn a_child_for_some_files_says_of_each_what_pytest_says() {
+    compare(Isolation::Auto).await;
+}
+
+#[tokio::test]
 async fn a_child_for_all_files_says_of_each_what_pytest_says() {
     compare(Isolation::None).await;
 }
@@ -84,7 +90,7 @@ async fn a_child_for_all_files_says_of_each_what_pytest_says() {
 #[tokio::test]
 async fn a_process_that_dies_is_the_fault_of_the_case_that_ran_and_of_no_other_file() {
     let suite = Suite::copy("", &[]);
-    for isolation in [Isolation::Fork, Isolation::None] {
+    for isolation in [Isolation::Auto, Isolation::Fork, Isolation::None] {
         let warm = suite.warm(isolation);
         for (file, case, code, died, words) in [
             (
@@ -304,7 +310,7 @@ async fn the_conftest_of_a_folder_is_loaded_once_for_all_its_files() {
 async fn a_conftest_that_is_broken_is_the_fault_of_its_folder_alone() {
     let broken = [("tests/deep/conftest.py", "raise RuntimeError('broken conftest')\n")];
     let suite = Suite::copy("", &broken);
-    for isolation in [Isolation::Fork, Isolation::None] {
+    for isolation in [Isolation::Auto, Isolation::Fork, Isolation::None] {
         let warm = suite.warm(isolation);
         let report = suite.run(Some(&warm), "tests/deep/test_p.py", None).await;
         assert_eq!(report.result.outcome, FileOutcome::Failed);

@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ("skep_bytecode.py", include_str!("../../../runners/bytecode.py")),
     ("skep_plugin.py", include_str!("../../../runners/plugin.py")),
     ("skep_pytest.py", include_str!("../../../runners/pytest.py")),
+    ("skep_share.py", include_str!("../../../runners/share.py")),
     ("skep_ahead.py", include_str!("../../../runners/ahead.py")),
     ("skep_unittest.py", include_str!("../../../runners/unittest.py")),
     ("skep_worker.rb", include_str!("../../../runners/worker.rb")),
@@ -38,6 +39,8 @@ pub struct Spec<'a> {
     pub process: bool,
     /// A worker runs file after file.
     pub keep: bool,
+    /// A worker may run some short files, one after the other.
+    pub share: bool,
     /// Where to keep what was made of source.
     pub bytecode: &'a Path,
     /// `PYTHONPATH` of the job, which leads to the programs besides.

@@ -31,6 +31,9 @@ pub struct Request<'a> {
     /// Tell what the file can be split into.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub groups: bool,
+    /// Only in a process that has run no other file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
     /// A second look: of a part, the whole file is run and the part told of. It may end with the first case that fails.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
@@ -41,6 +44,16 @@ struct Done {
     exit: i32,
     /// The most memory that the worker has had, in KiB, where its language can only ask for its own.
     memory: Option<u64>,
+    /// Seconds of processor time, where its process has run other files too.
+    cpu: Option<f64>,
+    /// The worker can have another file.
+    #[serde(default)]
+    more: bool,
+}
+
+/// True if the worker that has said this can have another file.
+pub fn has_more(answer: &Payload) -> bool {
+    serde_json::from_slice::<Done>(&answer.body).is_ok_and(|done| done.more)
 }
 
 /// A file as far as the worker has told of it.
@@ -96,11 +109,14 @@ impl Telling {
     /// The end: how the file's command would have ended, and everything that was found. An error: no worker has run it.
     pub fn end(mut self, result: Result<Answer, Error>, wall: Duration) -> Result<(Ended, Found), Error> {
         let mut timed_out = false;
-        let mut memory = None;
+        let (mut memory, mut cpu) = (None, None);
         let (code, exit) = match result {
             Ok(answer) => {
                 let done = serde_json::from_slice::<Done>(&answer.payload.body);
-                memory = done.as_ref().ok().and_then(|done| done.memory);
+                if let Ok(done) = &done {
+                    memory = done.memory;
+                    cpu = done.cpu.and_then(|cpu| Duration::try_from_secs_f64(cpu).ok());
+                }
                 let code = done.map(|done| done.exit).unwrap_or_else(|error| {
                     self.found
                         .fault(format!("the last word of its worker could not be read: {error}"));
@@ -141,7 +157,7 @@ impl Telling {
             timed_out,
             cancelled: false,
             wall,
-            cpu: exit.cpu,
+            cpu: cpu.unwrap_or(exit.cpu),
             peak_memory: exit.peak_memory.max(memory.unwrap_or(0) * 1024),
             stderr_tail: self.stderr,
         };
