@@ -77,6 +77,8 @@ pub struct Warm {
     gate: Semaphore,
     /// Files that failed by themselves in an earlier job, and passed where the whole suite was loaded.
     dependent: OnceLock<BTreeSet<String>>,
+    /// Files that failed after others in their process in an earlier job, and passed in one of their own.
+    lonely: OnceLock<BTreeSet<String>>,
     has_warned: AtomicBool,
     /// Why no worker could be had: none is waited for again.
     cold: OnceLock<String>,
@@ -136,6 +138,7 @@ impl Warm {
             whole: OnceCell::new(),
             gate: Semaphore::new(workers as usize),
             dependent: OnceLock::new(),
+            lonely: OnceLock::new(),
             has_warned: AtomicBool::new(false),
             cold: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -198,7 +201,7 @@ impl Warm {
         let unless_stopped = async {
             let _turn = self.gate.acquire().await;
             let line = self.line(false).await?;
-            let report = self.alone(line, run, asked).await?;
+            let report = self.run_alone(line, run, asked).await?;
             self.look_again(run, asked, line, report).await
         };
         tokio::select! {
@@ -224,10 +227,12 @@ impl Warm {
             return self.open(true, true).await;
         }
         if self.may_look_again() {
-            let (folder, root) = (self.order(), self.setting.root.clone());
-            let known = tokio::task::spawn_blocking(move || order::known(&folder, &root, clock::now()));
-            let known = known.await.unwrap_or_default();
-            if !self.dependent.get_or_init(|| known).is_empty() {
+            let (order, alone, root) = (self.order(), self.alone(), self.setting.root.clone());
+            let known = move || [order, alone].map(|folder| order::known(&folder, &root, clock::now()));
+            let known = tokio::task::spawn_blocking(known);
+            let [dependent, lonely] = known.await.unwrap_or_default();
+            self.lonely.get_or_init(|| lonely);
+            if !self.dependent.get_or_init(|| dependent).is_empty() {
                 // A file that ends or holds up whoever imports it has come since: files are loaded apart, and it alone suffers.
                 if let Ok(Ok(line)) = tokio::time::timeout(WHOLE_TIME, self.open(true, false)).await {
                     return Ok(line);
@@ -240,6 +245,11 @@ impl Warm {
     /// Where it is noted which files need others.
     fn order(&self) -> PathBuf {
         self.setting.kept.join("order")
+    }
+
+    /// Where it is noted which files need a process of their own.
+    fn alone(&self) -> PathBuf {
+        self.setting.kept.join("alone")
     }
 
     async fn open(&self, collect: bool, keep: bool) -> Result<Line, String> {
@@ -320,7 +330,7 @@ impl Warm {
             part: run.part,
             // In parts it would fail again.
             groups: run.groups && which != Try::Again && !self.is_dependent(run.file),
-            fresh: which != Try::First,
+            fresh: which != Try::First || self.lonely.get().is_some_and(|known| known.contains(run.file)),
             again: which == Try::Again,
         };
         let payload = Payload::json("", &request).map_err(|error| Cold::Why(error.to_string()))?;

@@ -99,6 +99,16 @@ async fn a_file_that_fails_after_another_one_is_run_once_more_by_itself() {
     assert_eq!(report.result.outcome, FileOutcome::Passed);
     let warning = "tests/test_p2.py failed in a process that had run other short files and passed in one of its own";
     assert!(report.warnings[0].starts_with(warning), "{:?}", report.warnings);
+    let next = suite.warm(Isolation::Auto);
+    let (first, _) = by(&suite, &next, "tests/test_p1.py").await;
+    let (second, report) = by(&suite, &next, "tests/test_p2.py").await;
+    assert!(
+        second != first && report.warnings.is_empty(),
+        "the next job knows: {report:?}"
+    );
+    let said = suite.said.lock().unwrap().1.clone();
+    assert!(!said.contains("once more"), "{said}");
+    next.stop().await;
     let bad = suite.run(Some(&warm), "tests/test_p3.py", None).await;
     assert_eq!((bad.result.outcome, bad.warnings.len()), (FileOutcome::Failed, 0));
     assert_eq!(cases(&bad), [("test_b".to_owned(), CaseOutcome::Failed)]);

@@ -9,11 +9,11 @@ use crate::{
     runner::{FileReport, FileRun},
 };
 use shared::{outcome::FileOutcome, settings::Isolation};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 impl Warm {
     /// Runs a file where nothing of another one can have made it fail.
-    pub(super) async fn alone(
+    pub(super) async fn run_alone(
         &self,
         line: &Line,
         run: &FileRun<'_>,
@@ -37,8 +37,15 @@ impl Warm {
                  file its own process",
                 run.file
             ));
+            self.note(self.alone(), run.file).await;
         }
         Ok(second)
+    }
+
+    async fn note(&self, folder: PathBuf, file: &str) {
+        let (root, file) = (self.setting.root.clone(), file.to_owned());
+        // Not noted: the next job finds it out again.
+        let _ = tokio::task::spawn_blocking(move || order::note(&folder, &root, &file)).await;
     }
 
     /// A line of ours in the output of a file.
@@ -105,9 +112,7 @@ impl Warm {
                 run.file
             ),
         });
-        let (folder, root, file) = (self.order(), self.setting.root.clone(), run.file.to_owned());
-        // Not noted: the next job finds it out again.
-        let _ = tokio::task::spawn_blocking(move || order::note(&folder, &root, &file)).await;
+        self.note(self.order(), run.file).await;
         Ok(second)
     }
 }

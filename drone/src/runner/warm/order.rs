@@ -1,8 +1,8 @@
-//! Test files that failed by themselves and passed where the whole suite was loaded: what one job has found out spares the
-//! next ones the detour.
+//! Test files that need others, or that bear none before them in their process: what one job has found out spares the next ones
+//! the detour.
 //!
 //! Owns the notes, one file each: the path and what was in the file. A note counts as long as the file stays as it is, for a
-//! week at most, because what it needs from others may have changed. Must not know how files are run.
+//! week at most, because what others do may have changed. Must not know how files are run.
 
 use sha2::{Digest, Sha256};
 use shared::Timestamp;
@@ -13,7 +13,7 @@ const AGE: u128 = 7 * 24 * 3600 * 1000;
 /// The most notes that are kept.
 const MOST: usize = 1000;
 
-/// Of these files below `root` it is known. Removes notes that are too old. Blocks.
+/// The files below `root` that are noted in `folder`. Removes notes that are too old. Blocks.
 pub fn known(folder: &Path, root: &Path, now: Timestamp) -> BTreeSet<String> {
     let mut known = BTreeSet::new();
     // No folder: nothing was noted yet. What cannot be read is found out again.
@@ -35,7 +35,7 @@ pub fn known(folder: &Path, root: &Path, now: Timestamp) -> BTreeSet<String> {
     known
 }
 
-/// Notes it of the file at `path` below `root`. Blocks.
+/// Notes the file at `path` below `root`. Blocks.
 pub fn note(folder: &Path, root: &Path, path: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     if fs::read_dir(folder)?.count() >= MOST {
