@@ -10,13 +10,13 @@ use tokio::{sync::mpsc, time::Sleep};
 /// Replies that may wait for the caller; then the worker's pipes are not read.
 pub(super) const REPLIES: usize = 32;
 
-/// What a seat says about a payload.
+/// What a seat says about a payload; small, because there is room for many as soon as there is room for one.
 pub(super) enum Reply {
     Taken(Holder),
     /// Unseen by the caller: the payload waits again.
     Back,
-    Frame(Payload),
-    Output(Output),
+    Frame(Box<Payload>),
+    Output(Box<Output>),
     Done(Box<Result<Answer, Error>>),
 }
 
@@ -109,8 +109,8 @@ impl Execution {
                     return Some(Progress::Began(holder));
                 }
                 Some(Reply::Back) => self.wait_anew(),
-                Some(Reply::Frame(payload)) => return Some(Progress::Frame(payload)),
-                Some(Reply::Output(output)) => return Some(Progress::Output(output)),
+                Some(Reply::Frame(payload)) => return Some(Progress::Frame(*payload)),
+                Some(Reply::Output(output)) => return Some(Progress::Output(*output)),
                 Some(Reply::Done(result)) => self.result = Some(*result),
                 None => self.result = Some(Err(Error::Destroyed)),
             }

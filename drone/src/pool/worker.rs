@@ -172,7 +172,7 @@ impl Worker {
             let _ = reply.send(Reply::Taken(holder)).await;
         }
         while let Some(piece) = self.voice.held.pop_front() {
-            let _ = reply.send(Reply::Output(piece)).await;
+            let _ = reply.send(Reply::Output(Box::new(piece))).await;
         }
         let Relay { frames, to } = &mut self.relay;
         let mut sending = Frame::of(&work.payload);
@@ -191,7 +191,7 @@ impl Worker {
                 },
                 frame = frames.next() => frame,
                 piece = self.voice.next() => {
-                    let _ = reply.send(Reply::Output(piece)).await;
+                    let _ = reply.send(Reply::Output(Box::new(piece))).await;
                     continue;
                 }
                 // What it wrote before is there by now.
@@ -233,7 +233,7 @@ impl Worker {
             match payload {
                 payload if has_more => {
                     has_begun = true;
-                    let _ = reply.send(Reply::Frame(payload)).await;
+                    let _ = reply.send(Reply::Frame(Box::new(payload))).await;
                 }
                 payload if payload.is_stop_request() && !has_begun => return Said::Stop,
                 payload => return Said::Answer(Ok(payload)),
@@ -244,7 +244,7 @@ impl Worker {
     /// What came of the worker since its last payload, if it can have no other one: a frame would be taken for an answer
     /// to the next.
     fn since_last(&mut self) -> Option<Said> {
-        if self.process.has_ended() {
+        if self.process.wait().now_or_never().is_some() {
             return Some(Said::Undelivered(FrameError::Closed));
         }
         loop {
@@ -260,7 +260,7 @@ impl Worker {
     /// A payload has ended and the worker is kept: what it has written by now belongs to that payload.
     pub async fn settle(&mut self, reply: &mpsc::Sender<Reply>) {
         for piece in self.voice.heard() {
-            let _ = reply.send(Reply::Output(piece)).await;
+            let _ = reply.send(Reply::Output(Box::new(piece))).await;
         }
         self.voice.stderr.forget();
     }
@@ -371,7 +371,7 @@ async fn leave(
 
 async fn pass_on(reply: Option<&mpsc::Sender<Reply>>, piece: Output) {
     if let Some(reply) = reply {
-        let _ = reply.send(Reply::Output(piece)).await;
+        let _ = reply.send(Reply::Output(Box::new(piece))).await;
     }
 }
 

@@ -4,11 +4,7 @@
 //! of the exit and `wait4` collects it. Must not know output or time limits. Read next: `kin.rs`.
 
 use super::kin::{self, Id};
-use futures_util::FutureExt;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open},
-};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open};
 use std::{
     future::poll_fn,
     io,
@@ -151,18 +147,6 @@ impl Child {
                 Ok(Some(exit)) => return self.ended(exit),
                 Err(error) => return self.lost(&error),
             }
-        }
-    }
-
-    /// True once it has ended, as far as can be told without waiting for an event.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        match &self.watch {
-            Watch::Pidfd(fd) => {
-                let mut fds = [PollFd::new(fd.get_ref(), PollFlags::IN)];
-                let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-                rustix::event::poll(&mut fds, Some(&now)) == Ok(1)
-            }
-            Watch::Thread(_) | Watch::Told(_) => self.wait().now_or_never().is_some(),
         }
     }
 
