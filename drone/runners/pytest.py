@@ -124,6 +124,8 @@ def pytest_cmdline_main(config):
         if hasattr(option, name):
             setattr(option, name, value)
     code = wrap_session(config, serve)
+    if State.worker is None:
+        return code
     if State.worker.owes:
         State.worker.done(code)
     State.worker.leave(int(code))
@@ -192,7 +194,8 @@ def serve_some(config, session):
 def keep_rewritten(config):
     """Lets pytest find what it has made of a file's source in another job, as Python finds what it has made of others'."""
     read, rewrites = getattr(rewrite, "_read_pyc", None), getattr(rewrite, "_rewrite_test", None)
-    if not (read and rewrites and skep_bytecode.PLACE) or pytest.version_tuple < (7,):
+    if not (read and rewrites and skep_bytecode.PLACE) or not hasattr(pytest, "version_tuple"):
+        # Before pytest 7 it reads and writes them in another way.
         return
     try:
         passes = config.getini("enable_assertion_pass_hook")
@@ -283,7 +286,7 @@ def look(config, session):
 
     def stop_at_files(node):
         if isinstance(node, pytest.File) and not isinstance(node, pytest.Package):
-            State.files.setdefault(os.path.realpath(str(node.path)), []).append(node)
+            State.files.setdefault(os.path.realpath(place(node)), []).append(node)
             try:
                 getattr(node, "obj", None)
             except (Exception, SystemExit, pytest.skip.Exception, pytest.exit.Exception):
@@ -291,7 +294,7 @@ def look(config, session):
                 pass
             return
         if not isinstance(node, pytest.Session):
-            State.folders[str(node.path)] = node
+            State.folders[place(node)] = node
         yield from genitems(node)
 
     def folders_alone(*args, **more):
@@ -315,6 +318,11 @@ def look(config, session):
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal is not None:
         terminal.stats.clear()
+
+
+def place(node):
+    """Its path; before pytest 7 it has another name."""
+    return str(getattr(node, "path", None) or node.fspath)
 
 
 def nodes(config, path):
