@@ -88,6 +88,30 @@ async fn a_child_for_all_files_says_of_each_what_pytest_says() {
 }
 
 #[tokio::test]
+async fn an_old_pytest_is_kept_warm_as_well() {
+    let mut suite = Suite::copy("", &[]);
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/old");
+    assert!(old.join("pytest").exists(), "scripts/setup installs it");
+    let path = format!("{}/bin:{}", old.display(), suite.env["PATH"]);
+    suite.env.insert("PATH".into(), path);
+    suite.env.insert("PYTHONPATH".into(), old.display().to_string());
+    for isolation in [Isolation::Auto, Isolation::Fork, Isolation::None] {
+        let warm = suite.warm(isolation);
+        for file in [
+            "tests/test_another.py",
+            "tests/test_unittest_style.py",
+            "tests/test_import.py",
+        ] {
+            let by_command = suite.run(None, file, None).await;
+            let report = suite.run(Some(&warm), file, None).await;
+            assert_eq!(cases(&report), cases(&by_command), "{file}");
+            assert_eq!(report.warnings, [""; 0], "{file}");
+        }
+        warm.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_process_that_dies_is_the_fault_of_the_case_that_ran_and_of_no_other_file() {
     let suite = Suite::copy("", &[]);
     for isolation in [Isolation::Auto, Isolation::Fork, Isolation::None] {
