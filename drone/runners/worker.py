@@ -53,7 +53,8 @@ class Relay:
 
     def flush(self):
         unsent, self.unsent = b"".join(self.unsent), []
-        self.socket.sendall(unsent)
+        if unsent:
+            self.socket.sendall(unsent)
 
     def receive(self):
         """The next payload: context and body, or nothing if the drone says stop."""
