@@ -155,3 +155,28 @@ async fn who_has_a_last_word_in_each_session_has_a_session_for_each_file() {
     assert_ne!(pids[0], pids[1]);
     warm.stop().await;
 }
+
+#[tokio::test]
+async fn what_pytest_makes_of_a_session_at_its_end_is_made_of_each_file() {
+    let warns = noting("import warnings\ndef test_b(): warnings.warn('old')");
+    let files = [
+        ("tests/test_p1.py", noting("")),
+        ("tests/test_p2.py", warns),
+        ("tests/test_p3.py", noting("")),
+    ];
+    let more = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+    let suite = Suite::copy("[test]\nargs = ['--max-warnings=0']", &more);
+    let warm = suite.warm(Isolation::Auto);
+    let mut came = Vec::new();
+    for (file, _) in &files {
+        came.push(by(&suite, &warm, file).await.1.result);
+    }
+    let exits: Vec<_> = came.iter().map(|result| (result.outcome, result.exit)).collect();
+    let passed = (FileOutcome::Passed, Some(0));
+    assert_eq!(
+        exits,
+        [passed, (FileOutcome::Failed, Some(6)), passed],
+        "only who warned has too many warnings"
+    );
+    warm.stop().await;
+}
